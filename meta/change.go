@@ -1,0 +1,274 @@
+package meta
+
+// Change is one change of the metadata: one of the types of this file. Times
+// come from the engine's clock.
+type Change interface {
+	// Op names the operation in records, logs, errors and metrics.
+	Op() Op
+}
+
+// Op is an operation's number in a record.
+type Op uint8
+
+// The operations. Numbers are part of the format: append only.
+const (
+	OpFormat Op = iota + 1
+	OpCreate
+	OpMkdir
+	OpMknod
+	OpSymlink
+	OpLink
+	OpUnlink
+	OpRmdir
+	OpRename
+	OpSetAttr
+	OpCommit
+	OpSetXattr
+	OpRemoveXattr
+	OpReserve
+	OpPurge
+	OpSessionStart
+	OpSessionEnd
+	OpSettings
+	opEnd
+)
+
+// String gives the operation's name.
+func (o Op) String() string {
+	names := [...]string{"?", "format", "create", "mkdir", "mknod", "symlink", "link", "unlink", "rmdir", "rename", "setattr", "commit", "setxattr", "removexattr", "reserve", "purge", "session_start", "session_end", "settings"}
+	if int(o) < len(names) {
+		return names[o]
+	}
+	return "?"
+}
+
+// Make creates an inode with a name. EEXIST when the name is taken, whatever by.
+// In a directory with the setgid bit, the new inode gets the directory's group,
+// and a new directory the bit.
+type Make struct {
+	Parent Ino
+	Name   string
+	Mode   uint32 // type and permission bits, umask already applied
+	UID    uint32
+	GID    uint32
+	Rdev   uint32 // of a device
+	Target string // of a symbolic link, 1 to MaxTargetBytes
+}
+
+// Op depends on the type in Mode.
+func (c Make) Op() Op {
+	switch c.Mode & TypeMask {
+	case TypeFile:
+		return OpCreate
+	case TypeDir:
+		return OpMkdir
+	case TypeSymlink:
+		return OpSymlink
+	default:
+		return OpMknod
+	}
+}
+
+// AttrMask says which fields SetAttr sets.
+type AttrMask uint32
+
+// The fields that SetAttr can set.
+const (
+	SetMode AttrMask = 1 << iota
+	SetUID
+	SetGID
+	SetSize
+	SetAtime
+	SetMtime
+	SetAtimeNow
+	SetMtimeNow
+	// ClearSetID clears the setuid bit, and the setgid bit of a
+	// group-executable file, as Linux does on chown and truncate by others than
+	// root. It comes after SetMode.
+	ClearSetID
+)
+
+// SetAttr changes attributes. Setting Size of something else than a regular file
+// is EINVAL (EISDIR for a directory); growing a file makes a hole, shrinking it
+// frees what is cut off and sets mtime.
+type SetAttr struct {
+	Ino   Ino
+	Set   AttrMask
+	Mode  uint32 // permission bits only
+	UID   uint32
+	GID   uint32
+	Size  uint64
+	Atime int64
+	Mtime int64
+}
+
+// Op is OpSetAttr.
+func (SetAttr) Op() Op { return OpSetAttr }
+
+// Link gives a file another name. EPERM for a directory, EMLINK past MaxLinks,
+// ENOENT for an orphan.
+type Link struct {
+	Ino    Ino
+	Parent Ino
+	Name   string
+}
+
+// Op is OpLink.
+func (Link) Op() Op { return OpLink }
+
+// Unlink removes a name of anything but a directory (EISDIR). The inode that
+// loses its last name becomes an orphan until Purge.
+type Unlink struct {
+	Parent Ino
+	Name   string
+}
+
+// Op is OpUnlink.
+func (Unlink) Op() Op { return OpUnlink }
+
+// Rmdir removes an empty directory (ENOTEMPTY, ENOTDIR).
+type Rmdir struct {
+	Parent Ino
+	Name   string
+}
+
+// Op is OpRmdir.
+func (Rmdir) Op() Op { return OpRmdir }
+
+// RenameFlags are those of renameat2.
+type RenameFlags uint32
+
+// The flags of Rename; both together are EINVAL.
+const (
+	RenameNoReplace RenameFlags = 1 << iota // EEXIST when the new name is taken
+	RenameExchange                          // swap two existing names
+)
+
+// Rename moves a name. An existing target is replaced as rename(2) says: a file
+// by a non-directory (it loses a name as by Unlink), an empty directory by a
+// directory. Moving a directory below itself is EINVAL. Two names of one inode
+// are left as they are, and that is no change: Result.Position is then zero.
+type Rename struct {
+	OldParent Ino
+	OldName   string
+	NewParent Ino
+	NewName   string
+	Flags     RenameFlags
+}
+
+// Op is OpRename.
+func (Rename) Op() Op { return OpRename }
+
+// Commit appends extents to the extent lists of a regular file, whose blocks
+// are in object storage already. The file's size becomes the larger of what
+// it was and the end of the last extent. It sets mtime and ctime. Works on
+// orphans.
+type Commit struct {
+	Ino Ino
+	// Chunks is sorted by Index; each has at least one extent. Together at most
+	// MaxCommitExtents extents.
+	Chunks []ChunkExtents
+	// Mtime, if not zero, is the modification time to set; zero means now.
+	Mtime int64
+	// ClearSetID clears setuid and setgid bits as a write by others than root does.
+	ClearSetID bool
+}
+
+// MaxCommitExtents bounds one Commit, and so its record.
+const MaxCommitExtents = 64 << 10
+
+// Op is OpCommit.
+func (Commit) Op() Op { return OpCommit }
+
+// XattrMode says what must be true of an attribute before it is set.
+type XattrMode uint8
+
+// The modes of SetXattr, as in setxattr(2).
+const (
+	XattrAny     XattrMode = iota
+	XattrCreate            // EEXIST when it exists
+	XattrReplace           // ENODATA when it does not
+)
+
+// SetXattr sets an extended attribute.
+type SetXattr struct {
+	Ino   Ino
+	Name  string
+	Value []byte
+	Mode  XattrMode
+}
+
+// Op is OpSetXattr.
+func (SetXattr) Op() Op { return OpSetXattr }
+
+// RemoveXattr removes an extended attribute, ENODATA when there is none.
+type RemoveXattr struct {
+	Ino  Ino
+	Name string
+}
+
+// Op is OpRemoveXattr.
+func (RemoveXattr) Op() Op { return OpRemoveXattr }
+
+// Reserve takes slice numbers, Count of them from Result.FirstSlice on.
+type Reserve struct{ Count uint32 }
+
+// Op is OpReserve.
+func (Reserve) Op() Op { return OpReserve }
+
+// Purge removes an orphan's inode, unless a session has it open (EBUSY) or it
+// has got a name again (ENOENT), and frees the slices that only it used.
+type Purge struct{ Orphan Orphan }
+
+// Op is OpPurge.
+func (Purge) Op() Op { return OpPurge }
+
+// EndOtherSession ends a session whose heartbeat ran out (EBUSY while it
+// lives, unless Force).
+type EndOtherSession struct {
+	ID    SessionID
+	Force bool
+}
+
+// Op is OpSessionEnd.
+func (EndOtherSession) Op() Op { return OpSessionEnd }
+
+// Settings replaces the volume's settings: a site that was added, say.
+type Settings struct{ Volume Volume }
+
+// Op is OpSettings.
+func (Settings) Op() Op { return OpSettings }
+
+// Orphan is a file without a name. Key order is by time.
+type Orphan struct {
+	UnlinkedMs int64 // milliseconds since the Unix epoch
+	Ino        Ino
+	Parent     Ino    // where the last name was
+	Name       string // the last name
+}
+
+// Result tells what a change did. The zero Position means that there was nothing
+// to change.
+type Result struct {
+	Position Position
+	// Node is the inode that the change was about, as it is now: the new one of
+	// Make and Link, the one that lost a name of Unlink, the one moved of Rename.
+	Node Node
+	// FirstSlice is the answer to Reserve.
+	FirstSlice uint64
+	// Effects is what the record of the change holds. When the record is large,
+	// it holds the effects up to a limit and Partial is true.
+	Effects []Effect
+	Partial bool
+}
+
+// Lookup finds the state of an inode that the change touched: its new
+// attributes, and whether the effects tell of it.
+func (r *Result) Lookup(ino Ino) (Attr, bool) {
+	for i := len(r.Effects) - 1; i >= 0; i-- {
+		if e := &r.Effects[i]; e.Ino == ino && e.Kind == EffectInode {
+			return e.Attr, true
+		}
+	}
+	return Attr{}, false
+}

@@ -1,0 +1,191 @@
+package meta
+
+import "time"
+
+// Ino is an inode number, from 1 to MaxIno. Numbers are never used twice.
+type Ino uint64
+
+const (
+	// RootIno is the inode of the volume's root directory.
+	RootIno Ino = 1
+	// MaxIno bounds inode numbers: they are stored in 6 bytes, and their
+	// decimal form times 16 must stay exact in a float64 (Lua's only number).
+	MaxIno Ino = 1<<48 - 1
+	// MaxSlice bounds slice numbers, which are stored in 6 bytes.
+	MaxSlice = 1<<48 - 1
+	// MaxNameBytes is the longest name of a directory entry.
+	MaxNameBytes = 255
+	// MaxTargetBytes is the longest target of a symbolic link.
+	MaxTargetBytes = 4095
+	// MaxLinks is the largest number of names one file may have.
+	MaxLinks = 65000
+	// MaxFileBytes is the largest size of a file, in bytes (64 TiB): 2^20 chunks.
+	MaxFileBytes = 64 << 40
+	// MaxXattrNameBytes and MaxXattrValueBytes are Linux's limits.
+	MaxXattrNameBytes  = 255
+	MaxXattrValueBytes = 64 << 10
+	// ChunkBytes is the range of a file that one extent list describes.
+	ChunkBytes = 64 << 20
+)
+
+// File types, as in st_mode.
+const (
+	TypeMask    uint32 = 0o170000
+	TypeSocket  uint32 = 0o140000
+	TypeSymlink uint32 = 0o120000
+	TypeFile    uint32 = 0o100000
+	TypeBlock   uint32 = 0o060000
+	TypeDir     uint32 = 0o040000
+	TypeChar    uint32 = 0o020000
+	TypeFifo    uint32 = 0o010000
+
+	ModeSetUID uint32 = 0o4000
+	ModeSetGID uint32 = 0o2000
+	ModeSticky uint32 = 0o1000
+)
+
+// Attr is what the metadata says of an inode. Times are nanoseconds since the
+// Unix epoch.
+type Attr struct {
+	Mode uint32 // type and permission bits, as in st_mode
+	// Nlink counts names; for a directory it is 2 plus its subdirectories.
+	// A file with Nlink 0 is an orphan: unlinked, and kept until it is purged.
+	Nlink uint32
+	UID   uint32
+	GID   uint32
+	Rdev  uint32 // of a character or block device
+	Atime int64
+	Mtime int64
+	Ctime int64
+	// Size is the length of a file or link target in bytes, and the number of
+	// entries of a directory.
+	Size uint64
+	// Parent is the directory of a directory, and the directory in which a file
+	// got its latest name. The root's parent is the root.
+	Parent Ino
+	// HasXattrs is false when the inode surely has no extended attributes.
+	HasXattrs bool
+	// Version changes whenever a regular file's bytes may have changed. Equal
+	// version and equal size mean equal content.
+	Version uint64
+	// Inline is the only extent of a file whose content lies in one slice
+	// from position 0 to its end; nil otherwise. Do not modify it.
+	Inline *Extent
+	// HasChunks says that extent lists exist, to be asked for with Extents. A
+	// regular file with neither Inline nor HasChunks holds only zeros.
+	HasChunks bool
+
+	dir dirTail
+}
+
+// dirTail is what only an engine needs to know of a directory.
+type dirTail struct {
+	nextPage uint32 // 0: all entries are in one page
+}
+
+// Type returns the type bits of the mode.
+func (a *Attr) Type() uint32 { return a.Mode & TypeMask }
+
+// IsDir reports whether the inode is a directory.
+func (a *Attr) IsDir() bool { return a.Type() == TypeDir }
+
+// IsFile reports whether the inode is a regular file.
+func (a *Attr) IsFile() bool { return a.Type() == TypeFile }
+
+// Node is an inode with its attributes.
+type Node struct {
+	Ino  Ino
+	Attr Attr
+}
+
+// Entry is a name in a directory and what it names.
+type Entry struct {
+	Name string
+	Node Node
+}
+
+// Page is a part of a directory in byte order of the names.
+type Page struct {
+	Entries []Entry
+	// More is false when the directory has no name after the last of Entries.
+	More bool
+}
+
+// Extent maps Len bytes at Pos of a chunk to the bytes at Off of a slice. Slice
+// 0 is a hole: zeros. In a list, a later extent hides what it overlaps of the
+// earlier ones.
+type Extent struct {
+	Pos   uint32 // first byte, from the chunk's start
+	Len   uint32 // bytes, at least 1
+	Slice uint64
+	Home  uint8  // site whose bucket the slice was first written to
+	Size  uint32 // bytes of the whole slice, at most ChunkBytes
+	Off   uint32 // first byte in the slice
+}
+
+// ChunkExtents is the extent list of one chunk of a file.
+type ChunkExtents struct {
+	Index   uint32 // chunk number: the chunk starts at Index * ChunkBytes
+	Extents []Extent
+}
+
+// Slice names data in object storage.
+type Slice struct {
+	ID   uint64
+	Home uint8
+	Size uint32 // bytes
+}
+
+// Usage is what a volume holds.
+type Usage struct {
+	// Bytes sums the sizes of all regular files, each rounded up to 4 KiB.
+	Bytes uint64
+	// Inodes counts inodes with a name, the root included.
+	Inodes uint64
+}
+
+// Volume is what format decided and nothing changes later, except the sites.
+type Volume struct {
+	Name       string            `json:"name"`
+	ID         string            `json:"id"` // random, to tell two volumes of one name apart
+	BlockBytes int               `json:"block_bytes"`
+	Compress   string            `json:"compress"` // "none", "s2" or "zstd"
+	Trash      time.Duration     `json:"trash"`
+	Created    time.Time         `json:"created"`
+	Sites      map[uint8]Site    `json:"sites"`
+	Extra      map[string]string `json:"extra,omitempty"`
+}
+
+// Site is a place where the volume lives. Site 1 is where it was formatted.
+type Site struct {
+	ID     uint8  `json:"id"`
+	Name   string `json:"name"`
+	Bucket string `json:"bucket,omitempty"` // data address; empty when the site has none
+}
+
+// Role is what a site's metadata may do.
+type Role byte
+
+// The roles.
+const (
+	RoleSource        Role = 'S' // orders changes
+	RoleMirror        Role = 'M' // written by Apply only
+	RoleBootstrapping Role = 'B' // a mirror whose first copy is not complete: not to be read
+	RoleFenced        Role = 'F' // was a source: refuses every change
+)
+
+// State is where an engine's metadata stands.
+type State struct {
+	Position Position
+	// Chain is a checksum over all records up to Position, 16 hex digits.
+	Chain string
+	Role  Role
+	Counters
+}
+
+// Counters are the numbers of a volume that changes move.
+type Counters struct {
+	NextIno   Ino    // the next inode number to be given out
+	NextSlice uint64 // the next slice number to be given out
+	Usage     Usage
+}
