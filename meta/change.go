@@ -170,6 +170,9 @@ type Commit struct {
 	Chunks []ChunkExtents
 	// Mtime, if not zero, is the modification time to set; zero means now.
 	Mtime int64
+	// Atime, if not zero, is the access time to set; zero leaves it. A client
+	// that holds written data carries a utimensat in its Commit.
+	Atime int64
 	// ClearSetID clears setuid and setgid bits as a write by others than root does.
 	ClearSetID bool
 }

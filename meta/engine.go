@@ -70,12 +70,13 @@ type Engine interface {
 	// when ctx is cancelled: the outcome of a cancelled change is known.
 	Change(ctx context.Context, c Change) (Result, error)
 	// StartSession registers this client. Changes need a session; reads do not.
-	// It is called once, before the first Change.
+	// It is called before the first Change, and again after ErrSessionEnded: a
+	// client that was cut off for long goes on under a new session.
 	StartSession(ctx context.Context, info SessionInfo) error
 	// Heartbeat tells that the session lives, and which inodes it keeps open: an
 	// orphan among them is not purged. A session without a heartbeat for
 	// SessionTTL may be ended by any other client. After ErrSessionEnded, no
-	// change of this engine can succeed any more.
+	// change of this engine succeeds until StartSession.
 	Heartbeat(ctx context.Context, open []Ino) error
 	// EndSession ends this client's session; further changes fail. It is not an
 	// error when none was started.
