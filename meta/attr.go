@@ -3,6 +3,7 @@ package meta
 import (
 	"encoding/binary"
 	"fmt"
+	"math"
 )
 
 // The encoded form of an inode: docs/format.md, "Inode value". At most
@@ -53,7 +54,7 @@ func AppendInode(b []byte, a *Attr) []byte {
 		b = binary.BigEndian.AppendUint32(b, e.Size)
 		b = binary.BigEndian.AppendUint32(b, e.Off)
 	case a.IsFile():
-		b = append48(b, a.Version&MaxSlice)
+		b = append48(b, a.Version>>1)
 	case a.Type() == TypeChar || a.Type() == TypeBlock:
 		b = binary.BigEndian.AppendUint32(b, a.Rdev)
 	}
@@ -61,50 +62,86 @@ func AppendInode(b []byte, a *Attr) []byte {
 }
 
 // DecodeInode reads the encoded form of an inode. The Attr shares nothing with b.
+// Only what AppendInode writes is accepted.
 func DecodeInode(b []byte) (Attr, error) {
-	var a Attr
 	if len(b) < inodeFixedBytes || len(b) > maxInodeBytes {
-		return a, fmt.Errorf("inode value of %d bytes: want %d to %d", len(b), inodeFixedBytes, maxInodeBytes)
+		return Attr{}, fmt.Errorf("inode value of %d bytes: want %d to %d", len(b), inodeFixedBytes, maxInodeBytes)
 	}
 	flags := b[0]
-	a.HasXattrs = flags&flagXattrs != 0
-	a.HasChunks = flags&flagChunks != 0
-	a.Mode = uint32(binary.BigEndian.Uint16(b[1:]))
-	a.Nlink = uint32(binary.BigEndian.Uint16(b[3:]))
-	a.UID = binary.BigEndian.Uint32(b[5:])
-	a.GID = binary.BigEndian.Uint32(b[9:])
-	a.Atime = int64(binary.BigEndian.Uint64(b[13:]))
-	a.Mtime = int64(binary.BigEndian.Uint64(b[21:]))
-	a.Ctime = int64(binary.BigEndian.Uint64(b[29:]))
-	a.Size = uint48(b[37:])
-	a.Parent = Ino(uint48(b[43:]))
-	tail := b[inodeFixedBytes:]
-	want := 0
-	switch {
-	case a.IsDir():
-		if want = 10; len(tail) == want {
-			a.Nlink = uint32(uint48(tail)) + 2
-			a.dir.nextPage = binary.BigEndian.Uint32(tail[6:])
-		}
-	case a.IsFile() && flags&flagInline != 0:
-		if want = 15; len(tail) == want {
-			a.Inline = &Extent{Slice: uint48(tail), Home: tail[6], Size: binary.BigEndian.Uint32(tail[7:]), Off: binary.BigEndian.Uint32(tail[11:]), Len: uint32(a.Size)}
-			a.Version = a.Inline.Slice<<1 | 1
-		}
-	case a.IsFile():
-		if want = 6; len(tail) == want {
-			a.Version = uint48(tail) << 1
-		}
-	case a.Type() == TypeChar || a.Type() == TypeBlock:
-		if want = 4; len(tail) == want {
-			a.Rdev = binary.BigEndian.Uint32(tail)
-		}
+	a := Attr{
+		HasXattrs: flags&flagXattrs != 0,
+		HasChunks: flags&flagChunks != 0,
+		Mode:      uint32(binary.BigEndian.Uint16(b[1:])),
+		Nlink:     uint32(binary.BigEndian.Uint16(b[3:])),
+		UID:       binary.BigEndian.Uint32(b[5:]),
+		GID:       binary.BigEndian.Uint32(b[9:]),
+		Atime:     int64(binary.BigEndian.Uint64(b[13:])),
+		Mtime:     int64(binary.BigEndian.Uint64(b[21:])),
+		Ctime:     int64(binary.BigEndian.Uint64(b[29:])),
+		Size:      uint48(b[37:]),
+		Parent:    Ino(uint48(b[43:])),
 	}
-	if len(tail) != want {
+	inline := flags&flagInline != 0
+	if flags >= flagChunks<<1 || inline && (!a.IsFile() || a.HasChunks) || a.HasChunks && !a.IsFile() {
+		return Attr{}, fmt.Errorf("inode value of mode %o has flags %x", a.Mode, flags)
+	}
+	tail := b[inodeFixedBytes:]
+	if want := tailBytes(&a, inline); len(tail) != want {
 		return Attr{}, fmt.Errorf("inode value of mode %o has a tail of %d bytes: want %d", a.Mode, len(tail), want)
 	}
-	return a, nil
+	err := decodeTail(&a, inline, tail)
+	return a, err
 }
+
+// tailBytes is the length of the part of an inode value that depends on its type.
+func tailBytes(a *Attr, inline bool) int {
+	switch {
+	case a.IsDir():
+		return 10
+	case inline:
+		return 15
+	case a.IsFile():
+		return 6
+	case a.Type() == TypeChar || a.Type() == TypeBlock:
+		return 4
+	default:
+		return 0
+	}
+}
+
+func decodeTail(a *Attr, inline bool, tail []byte) error {
+	switch {
+	case a.IsDir():
+		subdirs := uint48(tail)
+		if a.Nlink != 0 || subdirs > math.MaxUint32-2 {
+			return fmt.Errorf("inode value of a directory has link count %d and %d subdirectories", a.Nlink, subdirs)
+		}
+		a.Nlink = uint32(subdirs) + 2
+		a.dir.nextPage = binary.BigEndian.Uint32(tail[6:])
+	case inline:
+		if a.Size == 0 || a.Size > ChunkBytes {
+			return fmt.Errorf("inode value has an inline extent of %d bytes", a.Size)
+		}
+		a.Inline = &Extent{
+			Len: uint32(a.Size), Slice: uint48(tail), Home: tail[6],
+			Size: binary.BigEndian.Uint32(tail[7:]), Off: binary.BigEndian.Uint32(tail[11:]),
+		}
+		if end := uint64(a.Inline.Off) + a.Size; a.Inline.Slice != 0 && (end > uint64(a.Inline.Size) || a.Inline.Size > ChunkBytes) {
+			return fmt.Errorf("inode value has an inline extent to byte %d of a slice of %d", end, a.Inline.Size)
+		}
+		a.Version = inlineVersion(a.Inline)
+	case a.IsFile():
+		a.Version = uint48(tail) << 1
+	case a.Type() == TypeChar || a.Type() == TypeBlock:
+		a.Rdev = binary.BigEndian.Uint32(tail)
+	}
+	return nil
+}
+
+// inlineVersion makes an odd version of where an inline extent points to: a file
+// may get other bytes of the same slice. Offsets are below ChunkBytes (2^26), so
+// only slices whose numbers are a multiple of 2^37 apart could be confused.
+func inlineVersion(e *Extent) uint64 { return e.Slice<<27 | uint64(e.Off)<<1 | 1 }
 
 // extentBytes is the length of one encoded extent.
 const extentBytes = 23

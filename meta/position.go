@@ -48,8 +48,9 @@ func ParsePosition(s string) (Position, error) {
 	e, q, ok := strings.Cut(s, "-")
 	epoch, err1 := strconv.ParseUint(e, 10, 48)
 	seq, err2 := strconv.ParseUint(q, 10, 48)
-	if !ok || err1 != nil || err2 != nil {
+	p := Position{Epoch: epoch, Seq: seq}
+	if !ok || err1 != nil || err2 != nil || p.String() != s { // one spelling each: no leading zeros
 		return Position{}, fmt.Errorf("position %q: want epoch-seq, for example 1-1042", s)
 	}
-	return Position{Epoch: epoch, Seq: seq}, nil
+	return p, nil
 }

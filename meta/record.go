@@ -81,6 +81,15 @@ type Effect struct {
 // chain before it, and returns b and the new chain.
 func AppendRecord(b []byte, r *Record, before string) ([]byte, string) {
 	start := len(b)
+	b = appendHeader(b, r)
+	for i := range r.Effects {
+		b = AppendEffect(b, &r.Effects[i])
+	}
+	chain := Chain(before, b[start:])
+	return append(b, chain...), chain
+}
+
+func appendHeader(b []byte, r *Record) []byte {
 	b = append(b, recordVersion, byte(r.Op))
 	b = binary.BigEndian.AppendUint64(b, uint64(r.Time))
 	b = binary.BigEndian.AppendUint64(b, uint64(r.Session))
@@ -89,13 +98,8 @@ func AppendRecord(b []byte, r *Record, before string) ([]byte, string) {
 	b = append48(b, uint64(r.After.NextIno))
 	b = append48(b, r.After.NextSlice)
 	b = append(b, byte(r.After.Usage.Bytes>>48))
-	b = append48(b, r.After.Usage.Bytes&(1<<48-1))
-	b = append48(b, r.After.Usage.Inodes)
-	for i := range r.Effects {
-		b = AppendEffect(b, &r.Effects[i])
-	}
-	chain := Chain(before, b[start:])
-	return append(b, chain...), chain
+	b = append48(b, r.After.Usage.Bytes)
+	return append48(b, r.After.Usage.Inodes)
 }
 
 // Chain computes the checksum after a record from the one before and the

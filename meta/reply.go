@@ -42,3 +42,21 @@ func DecodeReply(b []byte) (Result, error) {
 	}
 	return res, nil
 }
+
+// AppendReply appends the reply to the change that made a record: its position,
+// the inode it was about (of a reservation the first slice number), and the
+// record with the effects that fit MaxReplyBytes.
+func AppendReply(b []byte, at Position, about Ino, r *Record) []byte {
+	start := len(b)
+	b = append48(append48(append48(b, at.Epoch), at.Seq), uint64(about))
+	b = appendHeader(append(b, 0), r)
+	for i := range r.Effects {
+		fits := len(b)
+		if b = AppendEffect(b, &r.Effects[i]); len(b)-start > MaxReplyBytes {
+			b = b[:fits]
+			b[start+replyHeaderBytes-1] = 1
+			break
+		}
+	}
+	return b
+}

@@ -21,8 +21,9 @@ const (
 	MaxLinks = 65000
 	// MaxFileBytes is the largest size of a file, in bytes (64 TiB): 2^20 chunks.
 	MaxFileBytes = 64 << 40
-	// MaxXattrNameBytes and MaxXattrValueBytes are Linux's limits.
-	MaxXattrNameBytes  = 255
+	// MaxXattrNameBytes is the longest name of an extended attribute, Linux's limit.
+	MaxXattrNameBytes = 255
+	// MaxXattrValueBytes is the longest value of one, Linux's limit.
 	MaxXattrValueBytes = 64 << 10
 	// ChunkBytes is the range of a file that one extent list describes.
 	ChunkBytes = 64 << 20
