@@ -46,7 +46,7 @@ func sizeUnits() []sizeUnit {
 func parseBytes(s string) (int64, error) {
 	digits := strings.TrimRight(s, "KMGTiBkmgtb")
 	number, err := strconv.ParseFloat(digits, 64)
-	if err != nil || number < 0 {
+	if err != nil || !(number >= 0) { // also refuses NaN
 		return 0, fmt.Errorf("size %q: want a number and a unit, for example 4MiB", s)
 	}
 	units := map[string]float64{
