@@ -1,0 +1,134 @@
+package meta
+
+import (
+	"strings"
+	"syscall"
+)
+
+// CheckName says what is wrong with a name to be made or removed, 0 when nothing
+// is: ENAMETOOLONG past MaxNameBytes; EINVAL when it is empty, "." or "..", or
+// holds a slash or a zero byte. Any other bytes are fine.
+func CheckName(name string) syscall.Errno {
+	switch {
+	case len(name) > MaxNameBytes:
+		return syscall.ENAMETOOLONG
+	case name == "" || name == "." || name == ".." || strings.ContainsAny(name, "/\x00"):
+		return syscall.EINVAL
+	}
+	return 0
+}
+
+// CheckXattrName says what is wrong with the name of an extended attribute.
+func CheckXattrName(name string) syscall.Errno {
+	switch {
+	case name == "" || len(name) > MaxXattrNameBytes:
+		return syscall.ERANGE
+	case strings.Contains(name, "\x00"):
+		return syscall.EINVAL
+	}
+	return 0
+}
+
+// Check says what is wrong with a change whatever the volume holds, 0 when
+// nothing is. Engines ask it first, so that they refuse alike. What depends on
+// the volume comes after; docs/decisions/0020-which-error-wins.md has the order.
+func Check(c Change) syscall.Errno {
+	switch c := c.(type) {
+	case Make:
+		return checkMake(&c)
+	case SetAttr:
+		if c.Set&SetSize != 0 && c.Size > MaxFileBytes {
+			return syscall.EFBIG
+		}
+		if c.Set >= ClearSetID<<1 {
+			return syscall.EINVAL
+		}
+	case Link:
+		return CheckName(c.Name)
+	case Unlink:
+		return CheckName(c.Name)
+	case Rmdir:
+		return CheckName(c.Name)
+	case Rename:
+		if c.Flags > RenameExchange {
+			return syscall.EINVAL
+		}
+		if errno := CheckName(c.OldName); errno != 0 {
+			return errno
+		}
+		return CheckName(c.NewName)
+	case Commit:
+		return checkCommit(&c)
+	case SetXattr:
+		if len(c.Value) > MaxXattrValueBytes {
+			return syscall.E2BIG
+		}
+		if c.Mode > XattrReplace {
+			return syscall.EINVAL
+		}
+		return CheckXattrName(c.Name)
+	case RemoveXattr:
+		return CheckXattrName(c.Name)
+	case Reserve:
+		if c.Count == 0 {
+			return syscall.EINVAL
+		}
+	case Purge, EndOtherSession, Settings:
+	default:
+		return syscall.ENOSYS
+	}
+	return 0
+}
+
+func checkMake(c *Make) syscall.Errno {
+	if errno := CheckName(c.Name); errno != 0 {
+		return errno
+	}
+	switch c.Mode & TypeMask {
+	case TypeFile, TypeDir, TypeFifo, TypeSocket, TypeChar, TypeBlock:
+	case TypeSymlink:
+		switch {
+		case c.Target == "":
+			return syscall.ENOENT
+		case len(c.Target) > MaxTargetBytes:
+			return syscall.ENAMETOOLONG
+		}
+	default:
+		return syscall.EINVAL
+	}
+	return 0
+}
+
+func checkCommit(c *Commit) syscall.Errno {
+	extents := 0
+	for i, chunk := range c.Chunks {
+		extents += len(chunk.Extents)
+		switch {
+		case chunk.Index >= MaxFileBytes/ChunkBytes:
+			return syscall.EFBIG
+		case i > 0 && chunk.Index <= c.Chunks[i-1].Index, len(chunk.Extents) == 0:
+			return syscall.EINVAL
+		}
+		for j := range chunk.Extents {
+			if !chunk.Extents[j].valid() {
+				return syscall.EINVAL
+			}
+		}
+	}
+	if extents == 0 || extents > MaxCommitExtents {
+		return syscall.EINVAL
+	}
+	return 0
+}
+
+// valid reports whether an extent stays in its chunk and in its slice. A hole has
+// no slice to stay in.
+func (e *Extent) valid() bool {
+	if e.Len == 0 || uint64(e.Pos)+uint64(e.Len) > ChunkBytes {
+		return false
+	}
+	if e.Slice == 0 {
+		return e.Home == 0 && e.Size == 0 && e.Off == 0
+	}
+	return e.Slice <= MaxSlice && e.Size <= ChunkBytes && uint64(e.Off)+uint64(e.Len) <= uint64(e.Size)
+}
