@@ -1,0 +1,148 @@
+package open
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"strings"
+
+	"mirrorfs/object"
+	"mirrorfs/object/file"
+	"mirrorfs/object/mem"
+	"mirrorfs/object/s3"
+)
+
+const forms = "file:///dir, s3://bucket/prefix?endpoint=http://host:port&region=r&path_style=true, or mem://name"
+
+// Options of opening. The zero value gives file and s3 stores.
+type Options struct {
+	// Memory holds the buckets of mem:// addresses, which exist only for those who
+	// share it. Nil refuses such addresses.
+	Memory *mem.Space
+	// Connections is how many requests may run at once to one endpoint with kept
+	// connections; 0 means 64.
+	Connections int
+}
+
+// Bare opens the store at addr without any wrapper. It connects to nothing yet,
+// but may read credentials from files. A wrong address gives object.ErrInvalid.
+func Bare(ctx context.Context, addr string, opts Options) (object.Store, error) {
+	s, err := bare(ctx, addr, opts)
+	if err != nil {
+		return nil, fmt.Errorf("bucket address %q: %w", redact(addr), err)
+	}
+	return s, nil
+}
+
+func bare(ctx context.Context, addr string, opts Options) (object.Store, error) {
+	u, err := url.Parse(addr)
+	if err != nil {
+		return nil, object.Invalidf("not a URL, want %s", forms)
+	}
+	if u.User != nil {
+		return nil, object.Invalidf("it must hold no credentials, for it is stored and logged; for s3 set " +
+			"AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, instead")
+	}
+	if u.Fragment != "" || u.Opaque != "" {
+		return nil, object.Invalidf("want %s", forms)
+	}
+	switch u.Scheme {
+	case "file":
+		return openFile(u)
+	case "mem":
+		return openMem(u, opts.Memory)
+	case "s3":
+		return openS3(ctx, u, opts)
+	case "":
+		return nil, object.Invalidf("no scheme, want %s", forms)
+	}
+	return nil, object.Invalidf("unknown scheme %q, want %s", u.Scheme, forms)
+}
+
+func openFile(u *url.URL) (object.Store, error) {
+	if u.Host != "" {
+		return nil, object.Invalidf("%q would be a host; want three slashes, file:///dir", u.Host)
+	}
+	if u.RawQuery != "" {
+		return nil, object.Invalidf("file takes no settings")
+	}
+	return file.New(u.Path)
+}
+
+func openMem(u *url.URL, space *mem.Space) (object.Store, error) {
+	if u.Host == "" || u.Path != "" || u.RawQuery != "" {
+		return nil, object.Invalidf("want mem://name")
+	}
+	if space == nil {
+		return nil, object.Invalidf("mem:// exists only inside one process, and this one shares none")
+	}
+	return space.Store(u.Host), nil
+}
+
+// openS3 also applies the prefix.
+func openS3(ctx context.Context, u *url.URL, opts Options) (object.Store, error) {
+	o := s3.Options{Bucket: u.Host, Connections: opts.Connections}
+	if err := s3Settings(u, &o); err != nil {
+		return nil, err
+	}
+	s, err := s3.New(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	if prefix := strings.Trim(u.Path, "/"); prefix != "" {
+		return object.WithPrefix(s, prefix+"/"), nil
+	}
+	return s, nil
+}
+
+func s3Settings(u *url.URL, o *s3.Options) error {
+	query, err := url.ParseQuery(u.RawQuery)
+	if err != nil {
+		return object.Invalidf("settings: %v", err)
+	}
+	for name, values := range query {
+		value := values[len(values)-1]
+		switch name {
+		case "endpoint":
+			o.Endpoint = value
+		case "region":
+			o.Region = value
+		case "path_style":
+			o.PathStyle, err = boolean(name, value)
+		case "anonymous":
+			o.Anonymous, err = boolean(name, value)
+		default:
+			err = object.Invalidf("unknown setting %q, want endpoint, region, path_style or anonymous", name)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func boolean(name, value string) (bool, error) {
+	switch value {
+	case "true", "1":
+		return true, nil
+	case "false", "0":
+		return false, nil
+	}
+	return false, object.Invalidf("%s=%q, want true or false", name, value)
+}
+
+// redact cuts user and password out of an address for an error message.
+func redact(addr string) string {
+	scheme, rest, ok := strings.Cut(addr, "://")
+	if !ok {
+		return addr
+	}
+	host, path, slash := strings.Cut(rest, "/")
+	if i := strings.LastIndexByte(host, '@'); i >= 0 {
+		host = "***@" + host[i+1:]
+	}
+	if slash {
+		path = "/" + path
+	}
+	return scheme + "://" + host + path
+}

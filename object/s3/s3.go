@@ -1,0 +1,190 @@
+package s3
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"net/url"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/config"
+	awss3 "github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+
+	"mirrorfs/object"
+)
+
+// defaultRegion signs requests to servers that have no regions.
+const defaultRegion = "us-east-1"
+
+// Options of a bucket. Only Bucket is needed.
+type Options struct {
+	Bucket string
+	// Endpoint is the server's URL, scheme included; empty means Amazon's for the
+	// region.
+	Endpoint string
+	// Region; empty means the one of the credentials' profile or environment, and
+	// us-east-1 if there is none.
+	Region string
+	// PathStyle asks for http://host/bucket/key instead of http://bucket.host/key.
+	PathStyle bool
+	// Anonymous sends unsigned requests, for public buckets.
+	Anonymous bool
+	// Connections is how many requests may run at once with a kept connection
+	// each; 0 means 64.
+	Connections int
+}
+
+// Validate tells whether the options can work, by object.ErrInvalid.
+func (o Options) Validate() error {
+	if o.Bucket == "" {
+		return object.Invalidf("no bucket, want s3://bucket")
+	}
+	if o.Endpoint == "" {
+		return nil
+	}
+	u, err := url.Parse(o.Endpoint)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+		return object.Invalidf("endpoint %q, want http://host:port or https://host", o.Endpoint)
+	}
+	if u.User != nil {
+		return object.Invalidf("the endpoint must hold no credentials")
+	}
+	return nil
+}
+
+// Store is a bucket. It may be used concurrently.
+type Store struct {
+	opts   Options
+	client *awss3.Client
+	idle   func() // closes idle connections
+}
+
+// New prepares a client; the first request connects. It reads the shared
+// configuration files, and fails if they are broken.
+func New(ctx context.Context, opts Options) (*Store, error) {
+	if err := opts.Validate(); err != nil {
+		return nil, err
+	}
+	httpClient, idle := newHTTPClient(opts.Connections)
+	load := []func(*config.LoadOptions) error{
+		config.WithHTTPClient(httpClient),
+		config.WithRequestChecksumCalculation(aws.RequestChecksumCalculationWhenRequired),
+		config.WithResponseChecksumValidation(aws.ResponseChecksumValidationWhenRequired),
+	}
+	if opts.Region != "" {
+		load = append(load, config.WithRegion(opts.Region))
+	}
+	if opts.Anonymous {
+		load = append(load, config.WithCredentialsProvider(aws.AnonymousCredentials{}))
+	}
+	cfg, err := config.LoadDefaultConfig(ctx, load...)
+	if err != nil {
+		return nil, err
+	}
+	if cfg.Region == "" {
+		cfg.Region = defaultRegion
+	}
+	opts.Region = cfg.Region
+	client := awss3.NewFromConfig(cfg, func(o *awss3.Options) {
+		o.Retryer = aws.NopRetryer{}
+		o.UsePathStyle = opts.PathStyle
+		// A 4 MiB block is not worth a round trip that asks whether to send it.
+		o.ContinueHeaderThresholdBytes = -1
+		o.DisableLogOutputChecksumValidationSkipped = true
+		if opts.Endpoint != "" {
+			o.BaseEndpoint = aws.String(opts.Endpoint)
+		}
+	})
+	return &Store{opts: opts, client: client, idle: idle}, nil
+}
+
+// String is the address with every setting that was given, and no credentials.
+func (s *Store) String() string {
+	query := url.Values{}
+	if s.opts.Endpoint != "" {
+		query.Set("endpoint", s.opts.Endpoint)
+	}
+	query.Set("region", s.opts.Region)
+	if s.opts.PathStyle {
+		query.Set("path_style", "true")
+	}
+	if s.opts.Anonymous {
+		query.Set("anonymous", "true")
+	}
+	return "s3://" + s.opts.Bucket + "?" + query.Encode()
+}
+
+// Create makes the bucket in the store's region. One that is there already, and
+// ours, is no error.
+func (s *Store) Create(ctx context.Context) error {
+	in := &awss3.CreateBucketInput{Bucket: &s.opts.Bucket}
+	if s.opts.Region != defaultRegion {
+		in.CreateBucketConfiguration = &types.CreateBucketConfiguration{
+			LocationConstraint: types.BucketLocationConstraint(s.opts.Region),
+		}
+	}
+	_, err := s.client.CreateBucket(ctx, in)
+	if err = cause(ctx, err); errors.Is(err, errOwned) {
+		return nil
+	}
+	return object.Fail("create", s.opts.Bucket, err)
+}
+
+// Put stores data by one PUT; S3 allows up to 5 GiB.
+func (s *Store) Put(ctx context.Context, key string, data []byte) error {
+	return object.Fail("put", key, s.put(ctx, key, data, nil))
+}
+
+// PutIfAbsent is a PUT with If-None-Match: *. A server that sees two at once may
+// refuse one of them with a conflict that wraps object.ErrThrottled: nobody
+// knows yet who wins.
+func (s *Store) PutIfAbsent(ctx context.Context, key string, data []byte) error {
+	return object.Fail("put-if-absent", key, s.put(ctx, key, data, aws.String("*")))
+}
+
+func (s *Store) put(ctx context.Context, key string, data []byte, ifNoneMatch *string) error {
+	if err := object.CheckKey(key); err != nil {
+		return err
+	}
+	_, err := s.client.PutObject(ctx, &awss3.PutObjectInput{
+		Bucket: &s.opts.Bucket, Key: &key, IfNoneMatch: ifNoneMatch,
+		Body:          bytes.NewReader(data),
+		ContentLength: aws.Int64(int64(len(data))),
+	})
+	return cause(ctx, err)
+}
+
+// Head describes an object.
+func (s *Store) Head(ctx context.Context, key string) (object.Info, error) {
+	if err := object.CheckKey(key); err != nil {
+		return object.Info{}, object.Fail("head", key, err)
+	}
+	out, err := s.client.HeadObject(ctx, &awss3.HeadObjectInput{Bucket: &s.opts.Bucket, Key: &key})
+	if err != nil {
+		return object.Info{}, object.Fail("head", key, s.headCause(ctx, err))
+	}
+	return object.Info{
+		Key: key, Size: aws.ToInt64(out.ContentLength), ModTime: aws.ToTime(out.LastModified),
+		ETag: strings.Trim(aws.ToString(out.ETag), `"`),
+	}, nil
+}
+
+// Delete removes an object; S3 answers the same when there is none.
+func (s *Store) Delete(ctx context.Context, key string) error {
+	if err := object.CheckKey(key); err != nil {
+		return object.Fail("delete", key, err)
+	}
+	_, err := s.client.DeleteObject(ctx, &awss3.DeleteObjectInput{Bucket: &s.opts.Bucket, Key: &key})
+	if err = cause(ctx, err); errors.Is(err, object.ErrNotExist) {
+		return nil
+	}
+	return object.Fail("delete", key, err)
+}
+
+// Close closes idle connections.
+func (s *Store) Close() error {
+	s.idle()
+	return nil
+}
