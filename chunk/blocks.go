@@ -1,0 +1,114 @@
+package chunk
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+
+	"golang.org/x/sync/semaphore"
+
+	"mirrorfs/object"
+)
+
+// ErrClosed is returned by whatever still runs when Blocks is closed.
+var ErrClosed = errors.New("block storage is closed")
+
+// Blocks reads and writes slices in a store, through a cache. All methods may
+// be called concurrently.
+type Blocks struct {
+	store   object.Store
+	cache   Cache
+	retains bool // the cache is the caller's, and so keeps blocks for long
+	opts    Options
+	log     *slog.Logger
+	metrics *metrics
+	buffers *buffers
+	budget  *budget
+	zeros   []byte // what holes are read from
+
+	uploads    *semaphore.Weighted
+	downloads  *semaphore.Weighted
+	prefetches *semaphore.Weighted // leaves some of downloads to those who wait
+
+	background sync.WaitGroup
+
+	mu       sync.Mutex
+	closed   bool
+	flights  map[blockID]*flight // downloads of whole blocks under way
+	touches  map[blockID]*touch  // blocks of which parts were read lately
+	fetching int64               // bytes of prefetches under way
+}
+
+// zeroBytes is the longest span of a hole.
+const zeroBytes = 1 << 20
+
+// New makes Blocks on a store. cache is a *DiskCache, a *MemCache or nil; it
+// may be shared and is not closed with Blocks. Options.Metrics gets the counters.
+func New(store object.Store, cache Cache, opts Options) (*Blocks, error) {
+	if err := opts.Validate(); err != nil {
+		return nil, err
+	}
+	opts = opts.withDefaults()
+	b := &Blocks{
+		store: store, cache: cache, retains: cache != nil, opts: opts, log: opts.Logger,
+		buffers:    newBuffers(opts.BlockBytes),
+		budget:     newBudget(opts.BufferBytes),
+		zeros:      make([]byte, zeroBytes),
+		uploads:    semaphore.NewWeighted(int64(opts.Uploads)),
+		downloads:  semaphore.NewWeighted(int64(opts.Downloads)),
+		prefetches: semaphore.NewWeighted(int64(max(1, opts.Downloads*3/4))),
+		flights:    map[blockID]*flight{},
+		touches:    map[blockID]*touch{},
+	}
+	if cache == nil { // read-ahead needs a place to wait for its reader
+		b.cache = NewMemCache(opts.PrefetchBytes + 4*int64(opts.BlockBytes))
+	}
+	m, err := newMetrics(opts.Metrics, func() float64 { return float64(b.budget.inUse()) })
+	if err != nil {
+		return nil, fmt.Errorf("register metrics: %w", err)
+	}
+	b.metrics = m
+	return b, nil
+}
+
+// BlockBytes is the size of a full block.
+func (b *Blocks) BlockBytes() int { return b.opts.BlockBytes }
+
+// PrefetchBytes is the largest read-ahead that makes sense for one reader.
+func (b *Blocks) PrefetchBytes() int64 { return b.opts.PrefetchBytes }
+
+// Close ends downloads and waits for all that runs behind: those, and what
+// aborted or closed writers still do. Writers must have been closed or aborted
+// before.
+func (b *Blocks) Close() error {
+	b.mu.Lock()
+	b.closed = true
+	for _, f := range b.flights {
+		f.cancel(ErrClosed)
+	}
+	b.mu.Unlock()
+	b.background.Wait()
+	return nil
+}
+
+// behind runs f in the background unless Blocks is closed. Called with mu held.
+func (b *Blocks) behind(f func()) bool {
+	if b.closed {
+		return false
+	}
+	b.background.Go(f)
+	return true
+}
+
+// offer gives a block to the cache.
+func (b *Blocks) offer(id blockID, data []byte, sum uint32, buf *buffer) {
+	b.cache.put(cachedBlock{id: id, at: id.index * uint32(b.opts.BlockBytes), data: data, sum: sum, buf: buf})
+}
+
+// detach gives a context that outlives ctx but keeps its values, since what
+// one caller began others may wait for.
+func detach(ctx context.Context) (context.Context, context.CancelCauseFunc) {
+	return context.WithCancelCause(context.WithoutCancel(ctx))
+}
