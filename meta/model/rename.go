@@ -1,0 +1,80 @@
+package model
+
+import (
+	"syscall"
+
+	"mirrorfs/meta"
+)
+
+// rename returns the inode that moves.
+func (s *staged) rename(c *meta.Rename) (meta.Ino, syscall.Errno) {
+	t := &s.v.tables
+	if _, errno := t.dir(c.OldParent); errno != 0 {
+		return c.OldParent, errno
+	}
+	if _, errno := t.dir(c.NewParent); errno != 0 {
+		return c.NewParent, errno
+	}
+	moved, errno := s.find(c.OldParent, c.OldName)
+	if errno != 0 {
+		return c.OldParent, errno
+	}
+	target, errno := s.find(c.NewParent, c.NewName)
+	exists := errno == 0
+	switch {
+	case exists && c.Flags == meta.RenameNoReplace:
+		return c.NewParent, syscall.EEXIST
+	case !exists && c.Flags == meta.RenameExchange:
+		return c.NewParent, syscall.ENOENT
+	case exists && target.Ino == moved.Ino:
+		return moved.Ino, 0
+	case t.isBelow(c.NewParent, moved.Ino):
+		return moved.Ino, syscall.EINVAL
+	case c.Flags == meta.RenameExchange && t.isBelow(c.OldParent, target.Ino):
+		return moved.Ino, syscall.EINVAL
+	}
+	if exists && c.Flags != meta.RenameExchange {
+		if errno := mayReplace(&moved.Attr, &target.Attr); errno != 0 {
+			return moved.Ino, errno
+		}
+	}
+	s.inode(moved.Ino).Ctime = s.now
+	s.unlink(c.OldParent, c.OldName, moved.Attr.Type())
+	if exists {
+		s.unlink(c.NewParent, c.NewName, target.Attr.Type())
+	}
+	s.link(c.NewParent, c.NewName, moved.Ino)
+	switch {
+	case c.Flags == meta.RenameExchange:
+		s.inode(target.Ino).Ctime = s.now
+		s.link(c.OldParent, c.OldName, target.Ino)
+	case exists:
+		s.loseName(target.Ino, c.NewParent, c.NewName)
+	}
+	return moved.Ino, 0
+}
+
+// isBelow reports whether a directory is another one, or somewhere below it.
+func (t *tables) isBelow(dir, other meta.Ino) bool {
+	for dir != other {
+		parent := t.inodes[dir].Parent
+		if parent == dir {
+			return false // the root
+		}
+		dir = parent
+	}
+	return true
+}
+
+// mayReplace says why one inode cannot take the name of another.
+func mayReplace(moved, target *meta.Attr) syscall.Errno {
+	switch {
+	case moved.IsDir() && !target.IsDir():
+		return syscall.ENOTDIR
+	case !moved.IsDir() && target.IsDir():
+		return syscall.EISDIR
+	case target.IsDir() && target.Size > 0:
+		return syscall.ENOTEMPTY
+	}
+	return 0
+}

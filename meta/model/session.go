@@ -1,0 +1,143 @@
+package model
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"maps"
+	"slices"
+	"syscall"
+	"time"
+
+	"mirrorfs/meta"
+)
+
+// StartSession implements meta.Engine. Sessions are numbered from 1.
+func (e *Engine) StartSession(ctx context.Context, info meta.SessionInfo) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	v, now := e.v, e.v.clock()
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if err := v.isSource(meta.OpSessionStart); err != nil {
+		return err
+	}
+	v.lastSession++
+	e.session, e.number = v.lastSession, 0
+	s := v.stage(now.UnixNano())
+	s.add(meta.Effect{Kind: meta.EffectSession, Session: e.session, Value: encodeJSON(info)})
+	v.commit(s, meta.Record{Op: meta.OpSessionStart, Session: e.session})
+	v.expires[e.session] = now.Add(meta.SessionTTL)
+	return nil
+}
+
+// Heartbeat implements meta.Engine.
+func (e *Engine) Heartbeat(ctx context.Context, open []meta.Ino) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	v, now := e.v, e.v.clock()
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.tables.sessions[e.session] == nil {
+		return &meta.Error{Op: "heartbeat", Errno: syscall.ESTALE, Err: meta.ErrSessionEnded}
+	}
+	v.expires[e.session] = now.Add(meta.SessionTTL)
+	v.open[e.session] = map[meta.Ino]bool{}
+	for _, ino := range open {
+		v.open[e.session][ino] = true
+	}
+	return nil
+}
+
+// EndSession implements meta.Engine.
+func (e *Engine) EndSession(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	v, now := e.v, e.v.clock()
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.tables.sessions[e.session] != nil {
+		s := v.stage(now.UnixNano())
+		s.endSession(e.session)
+		v.commit(s, meta.Record{Op: meta.OpSessionEnd, Session: e.session, Number: e.number + 1})
+	}
+	e.session = 0
+	return nil
+}
+
+func (s *staged) endSession(id meta.SessionID) {
+	s.add(meta.Effect{Kind: meta.EffectSessionGone, Session: id})
+	delete(s.v.expires, id)
+	delete(s.v.open, id)
+}
+
+func (s *staged) endOther(c *meta.EndOtherSession) syscall.Errno {
+	switch {
+	case s.v.tables.sessions[c.ID] == nil:
+		return syscall.ENOENT
+	case !c.Force && s.v.isAlive(c.ID, s.now):
+		return syscall.EBUSY
+	}
+	s.endSession(c.ID)
+	return 0
+}
+
+// isAlive reports whether a session's heartbeat has not run out.
+func (v *volume) isAlive(id meta.SessionID, now int64) bool {
+	return v.expires[id].After(time.Unix(0, now))
+}
+
+func (s *staged) purge(c *meta.Purge) syscall.Errno {
+	if !s.v.tables.orphans[c.Orphan] {
+		return syscall.ENOENT
+	}
+	for id, open := range s.v.open {
+		if open[c.Orphan.Ino] && s.v.isAlive(id, s.now) {
+			return syscall.EBUSY
+		}
+	}
+	o := c.Orphan
+	s.destroy(o.Ino)
+	s.add(meta.Effect{Kind: meta.EffectOrphanGone, Time: o.UnlinkedMs, Ino: o.Ino, Parent: o.Parent, Name: o.Name})
+	return 0
+}
+
+// Orphans implements meta.Purger.
+func (e *Engine) Orphans(ctx context.Context, before time.Time, limit int) ([]meta.Orphan, error) {
+	e.v.mu.Lock()
+	defer e.v.mu.Unlock()
+	var old []meta.Orphan
+	for o := range e.v.tables.orphans {
+		if o.UnlinkedMs < before.UnixMilli() {
+			old = append(old, o)
+		}
+	}
+	slices.SortFunc(old, func(a, b meta.Orphan) int {
+		return cmp.Or(cmp.Compare(a.UnlinkedMs, b.UnlinkedMs), cmp.Compare(a.Ino, b.Ino))
+	})
+	return old[:min(len(old), limit)], ctx.Err()
+}
+
+// Sessions implements meta.Purger.
+func (e *Engine) Sessions(ctx context.Context) ([]meta.Session, error) {
+	e.v.mu.Lock()
+	defer e.v.mu.Unlock()
+	var all []meta.Session
+	for _, id := range slices.Sorted(maps.Keys(e.v.tables.sessions)) {
+		s := meta.Session{ID: id, Expires: e.v.expires[id]}
+		if err := json.Unmarshal(e.v.tables.sessions[id], &s.Info); err != nil {
+			return nil, &meta.Error{Op: "sessions", Errno: syscall.EIO, Err: err}
+		}
+		all = append(all, s)
+	}
+	return all, ctx.Err()
+}

@@ -1,0 +1,178 @@
+package model
+
+import (
+	"encoding/binary"
+	"maps"
+	"slices"
+
+	"mirrorfs/meta"
+)
+
+// tables are the rows of a volume, see docs/format.md.
+type tables struct {
+	inodes   map[meta.Ino]meta.Attr
+	entries  map[meta.Ino]map[string]entry
+	chunks   map[meta.Ino]content // extent lists of files without an inline extent
+	targets  map[meta.Ino]string
+	xattrs   map[meta.Ino]map[string][]byte
+	refs     map[uint64]uint32 // references to a slice beyond the first
+	freed    map[uint64]meta.Effect
+	orphans  map[meta.Orphan]bool
+	sessions map[meta.SessionID][]byte
+	replies  map[slot][]byte
+	settings map[string][]byte
+
+	// extents counts the extents that point to a slice. It follows from the rows.
+	extents map[uint64]int
+}
+
+type entry struct {
+	ino  meta.Ino
+	kind uint32 // type bits of the mode
+}
+
+type slot struct {
+	session meta.SessionID
+	slot    uint16
+}
+
+func newTables() tables {
+	return tables{
+		inodes:   map[meta.Ino]meta.Attr{},
+		entries:  map[meta.Ino]map[string]entry{},
+		chunks:   map[meta.Ino]content{},
+		targets:  map[meta.Ino]string{},
+		xattrs:   map[meta.Ino]map[string][]byte{},
+		refs:     map[uint64]uint32{},
+		freed:    map[uint64]meta.Effect{},
+		orphans:  map[meta.Orphan]bool{},
+		sessions: map[meta.SessionID][]byte{},
+		replies:  map[slot][]byte{},
+		settings: map[string][]byte{},
+		extents:  map[uint64]int{},
+	}
+}
+
+// content gives the extent lists of a file, the inline extent's included.
+func (t *tables) content(ino meta.Ino) content {
+	if e := t.inodes[ino].Inline; e != nil {
+		return content{0: {*e}}
+	}
+	return t.chunks[ino]
+}
+
+// apply sets or deletes the row of an effect.
+func (t *tables) apply(e *meta.Effect) {
+	switch e.Kind {
+	case meta.EffectInode:
+		t.putInode(e.Ino, e.Attr)
+	case meta.EffectInodeGone:
+		t.count(t.inodes[e.Ino].Inline, -1)
+		delete(t.inodes, e.Ino)
+	case meta.EffectEntry:
+		put(t.entries, e.Parent, e.Name, entry{ino: e.Ino, kind: e.Type})
+	case meta.EffectEntryGone:
+		remove(t.entries, e.Parent, e.Name)
+	case meta.EffectChunk, meta.EffectChunkGone:
+		t.putChunk(e)
+	case meta.EffectTarget:
+		t.targets[e.Ino] = string(e.Value)
+	case meta.EffectTargetGone:
+		delete(t.targets, e.Ino)
+	case meta.EffectXattr:
+		put(t.xattrs, e.Ino, e.Name, slices.Clone(e.Value))
+	case meta.EffectXattrGone:
+		remove(t.xattrs, e.Ino, e.Name)
+	default:
+		t.applyOther(e)
+	}
+}
+
+// applyOther sets or deletes rows that are not about one file.
+func (t *tables) applyOther(e *meta.Effect) {
+	switch e.Kind {
+	case meta.EffectRefs:
+		t.refs[e.Slice.ID] = e.Count
+		if e.Count == 0 {
+			delete(t.refs, e.Slice.ID)
+		}
+	case meta.EffectFreed:
+		t.freed[e.Seq] = *e
+	case meta.EffectFreedGone:
+		delete(t.freed, e.Seq)
+	case meta.EffectOrphan:
+		t.orphans[orphanOf(e)] = true
+	case meta.EffectOrphanGone:
+		delete(t.orphans, orphanOf(e))
+	case meta.EffectSession:
+		t.sessions[e.Session] = slices.Clone(e.Value)
+	case meta.EffectSessionGone:
+		delete(t.sessions, e.Session)
+		maps.DeleteFunc(t.replies, func(s slot, _ []byte) bool { return s.session == e.Session })
+	case meta.EffectSetting:
+		t.settings[e.Name] = slices.Clone(e.Value)
+	case meta.EffectSettingGone:
+		delete(t.settings, e.Name)
+	case meta.EffectReply:
+		t.replies[slot{e.Session, e.Slot}] = slices.Clone(e.Value)
+	}
+}
+
+func (t *tables) putInode(ino meta.Ino, a meta.Attr) {
+	t.count(t.inodes[ino].Inline, -1)
+	t.count(a.Inline, 1)
+	t.inodes[ino] = a
+}
+
+func (t *tables) putChunk(e *meta.Effect) {
+	old := t.chunks[e.Ino][e.Index]
+	for i := range old {
+		t.count(&old[i], -1)
+	}
+	if e.Kind == meta.EffectChunkGone {
+		remove(t.chunks, e.Ino, e.Index)
+		return
+	}
+	kept := meta.AppendExtents(nil, old)
+	list, err := meta.DecodeExtents(append(kept[:e.Keep:e.Keep], e.Value...))
+	if err != nil {
+		panic("model: " + err.Error()) // effects were decoded, or are our own
+	}
+	for i := range list {
+		t.count(&list[i], 1)
+	}
+	put(t.chunks, e.Ino, e.Index, list)
+}
+
+// count notes that an extent (nil: none) came or went.
+func (t *tables) count(e *meta.Extent, by int) {
+	if e == nil || e.Slice == 0 {
+		return
+	}
+	if t.extents[e.Slice] += by; t.extents[e.Slice] == 0 {
+		delete(t.extents, e.Slice)
+	}
+}
+
+func orphanOf(e *meta.Effect) meta.Orphan {
+	return meta.Orphan{UnlinkedMs: e.Time, Ino: e.Ino, Parent: e.Parent, Name: e.Name}
+}
+
+// put and remove write to a map of maps without leaving empty ones behind.
+func put[M ~map[K]V, K2, K comparable, V any](m map[K2]M, outer K2, inner K, v V) {
+	if m[outer] == nil {
+		m[outer] = M{}
+	}
+	m[outer][inner] = v
+}
+
+func remove[M ~map[K]V, K2, K comparable, V any](m map[K2]M, outer K2, inner K) {
+	if delete(m[outer], inner); len(m[outer]) == 0 {
+		delete(m, outer)
+	}
+}
+
+// keptReply is the value of a row that keeps a reply.
+func keptReply(number uint32, reply []byte) []byte {
+	return append(binary.BigEndian.AppendUint32(nil, number), reply...)
+}
