@@ -1,0 +1,158 @@
+package vfs
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"mirrorfs/meta"
+)
+
+// The wait before a commit that failed is tried again behind.
+const (
+	minBackoff = time.Second
+	maxBackoff = 30 * time.Second
+)
+
+// Flush is what close(2) does: when it returns nil, what was written to the file
+// before is durable and everyone who opens the file sees it. A handle that
+// cannot write, and a file without a name, have nothing to flush. It costs no
+// round trip when nothing is buffered, and one Commit otherwise.
+func (f *File) Flush(ctx context.Context) error {
+	if !f.writable() {
+		return nil
+	}
+	f.in.mu.RLock()
+	unlinked := f.in.valid && f.in.attr.Nlink == 0
+	f.in.mu.RUnlock()
+	if unlinked {
+		return f.report("close")
+	}
+	return f.sync(ctx, "close")
+}
+
+// Fsync is Flush for every kind of handle and file.
+func (f *File) Fsync(ctx context.Context) error { return f.sync(ctx, "fsync") }
+
+func (f *File) sync(ctx context.Context, op string) error {
+	err := f.fs.flush(ctx, f.in)
+	if failure := f.report(op); failure != nil {
+		return failure
+	}
+	return err
+}
+
+// flush commits what is buffered of a file. Callers at the same time share the
+// work: the second finds nothing left to do.
+func (fs *FS) flush(ctx context.Context, in *inode) error {
+	in.mu.RLock()
+	clean := !in.buffering()
+	in.mu.RUnlock()
+	if clean {
+		return nil
+	}
+	ctx, cancel := detached(ctx, fs.opts.FlushTimeout)
+	defer cancel()
+	if err := in.hold(ctx); err != nil {
+		return err
+	}
+	defer in.letGo()
+	return fs.flushHeld(ctx, in)
+}
+
+// hold takes the flushing semaphore.
+func (in *inode) hold(ctx context.Context) error {
+	select {
+	case in.flushing <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return refuse("flush", in.ino, "", ctx.Err())
+	}
+}
+
+func (in *inode) letGo() { <-in.flushing }
+
+// flushHeld is flush for who holds in.flushing.
+func (fs *FS) flushHeld(ctx context.Context, in *inode) error {
+	p := in.sealActive()
+	if p == nil {
+		return nil
+	}
+	if err := p.wait(); err != nil {
+		return fs.uploadFailed(ctx, in, p, refuse("upload", in.ino, "", err))
+	}
+	for _, c := range p.commits(in.ino) {
+		res, err := fs.send(ctx, c)
+		if err != nil {
+			return fs.commitFailed(ctx, in, p, err)
+		}
+		in.mu.Lock()
+		in.learned = fs.learned.Add(1)
+		in.committed(&res.Node.Attr, c.Chunks, fs.now())
+		in.mu.Unlock()
+	}
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	in.sealed, in.retryAt, in.backoff = nil, 0, 0
+	if in.active == nil {
+		fs.dirty.remove(fs, in)
+	}
+	fs.metrics.flushes.Inc()
+	return nil
+}
+
+// sealActive makes what is buffered the sealed generation, or returns nil.
+func (in *inode) sealActive() *pending {
+	in.write.Lock()
+	defer in.write.Unlock()
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	p := in.active
+	if p == nil {
+		return nil
+	}
+	p.seal()
+	in.sealed, in.active = p, nil
+	return p
+}
+
+// uploadFailed gives up what is buffered, unless a write that failed did so.
+func (fs *FS) uploadFailed(ctx context.Context, in *inode, p *pending, err error) error {
+	in.write.Lock()
+	defer in.write.Unlock()
+	in.mu.RLock()
+	mine := in.sealed == p
+	in.mu.RUnlock()
+	if mine {
+		fs.giveUp(ctx, in, err)
+	}
+	return err
+}
+
+// commitFailed keeps what could not be committed for another attempt, or gives
+// it up when no attempt can succeed.
+func (fs *FS) commitFailed(ctx context.Context, in *inode, p *pending, err error) error {
+	in.write.Lock()
+	defer in.write.Unlock()
+	if !mayPass(err) {
+		fs.giveUp(ctx, in, err)
+		return err
+	}
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if in.sealed != p { // a write that failed gave it up
+		return err
+	}
+	if in.active != nil {
+		p.over(in.active)
+	}
+	in.sealed, in.active = nil, p
+	in.backoff = min(max(2*in.backoff, int64(minBackoff)), int64(maxBackoff))
+	in.retryAt = fs.now() + in.backoff
+	fs.log.WarnContext(ctx, "commit failed and will be tried again", inoAttr(in.ino), errAttr(err))
+	return err
+}
+
+func inoAttr(ino meta.Ino) slog.Attr { return slog.Uint64("inode", uint64(ino)) }
+
+func errAttr(err error) slog.Attr { return slog.Any("error", err) }

@@ -1,0 +1,262 @@
+package vfs
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"mirrorfs/chunk"
+	"mirrorfs/meta"
+)
+
+const (
+	// maxStreams is how many sequences of writes to one file get a slice each.
+	maxStreams = 4
+	// streamBytes is the least write that begins a sequence of its own;
+	// smaller ones gather in one slice in the order written.
+	streamBytes = 128 << 10
+	// alignBytes is how long a slice must be for the next chunk to begin a new
+	// one, so that long files have slices that match their chunks.
+	alignBytes = 4 << 20
+	// leastBuffer is what the first bytes of a slice take in memory.
+	leastBuffer = 16 << 10
+)
+
+// pending is what was written to a file and not committed: one generation,
+// from a flush to the next. Its fields are guarded by inode.mu except streams.
+type pending struct {
+	chunks  map[uint32]*extentMap
+	slices  map[uint64]*slice
+	streams []*slice // those that take more, the gathering one first; guarded by inode.write
+	extents int      // pieces, about
+	end     uint64   // of the furthest write
+	since   int64    // ns, of the first write
+	changed int64    // ns, of the last write or SetAttr
+	mtime   int64    // ns, to commit
+	atime   int64    // ns, to commit; 0 leaves it
+	// clearSetID: a write by others than root was among them.
+	clearSetID bool
+}
+
+func newPending(now int64) *pending {
+	return &pending{chunks: map[uint32]*extentMap{}, slices: map[uint64]*slice{}, since: now}
+}
+
+// slice is a slice that is written.
+type slice struct {
+	fs  *FS
+	id  uint64
+	w   *chunk.Writer
+	end uint64 // place in the file after the last write; guarded by inode.write
+	// weight is what it adds to FS.buffered; guarded by inode.write.
+	weight int64
+
+	finishing sync.Once
+	done      chan struct{} // closed when all is uploaded, or err is set
+	err       error
+}
+
+// writer finds the slice that holds uncommitted bytes, nil when it is none of these.
+func (p *pending) writer(id uint64) *chunk.Writer {
+	if p == nil {
+		return nil
+	}
+	if s := p.slices[id]; s != nil {
+		return s.w
+	}
+	return nil
+}
+
+// choose picks the slice for n bytes at off of the file, or nil when a new one
+// is due. inode.write is held.
+func (p *pending) choose(off uint64, n int) *slice {
+	for i, s := range p.streams {
+		if s.end != off {
+			continue
+		}
+		if s.w.Len() == chunk.Bytes || off%chunk.Bytes == 0 && s.w.Len() >= alignBytes {
+			p.retire(i)
+			return nil
+		}
+		return s
+	}
+	if len(p.streams) == 0 || n >= streamBytes && len(p.streams) < maxStreams {
+		return nil
+	}
+	if p.streams[0].w.Len() == chunk.Bytes {
+		p.retire(0)
+		return nil
+	}
+	return p.streams[0]
+}
+
+// retire begins the upload of the rest of a stream, which gets no more.
+func (p *pending) retire(i int) {
+	s := p.streams[i]
+	p.streams = slices.Delete(p.streams, i, i+1)
+	s.finish()
+}
+
+// grown accounts for the memory that the slice holds: that of its last, partial
+// block. inode.write is held.
+func (s *slice) grown(blockBytes int) {
+	weight := int64(s.w.Len()) % int64(blockBytes)
+	if weight > 0 {
+		weight = max(weight, leastBuffer)
+	}
+	s.fs.buffered.Add(weight - s.weight)
+	s.weight = weight
+}
+
+// finish uploads the rest behind; done tells when. inode.write is held, or
+// nobody else has the slice.
+func (s *slice) finish() {
+	s.finishing.Do(func() {
+		weight := s.weight
+		s.weight = 0
+		go func() {
+			ctx, cancel := context.WithTimeout(context.Background(), s.fs.opts.FlushTimeout)
+			defer cancel()
+			s.err = s.w.Close(ctx)
+			s.fs.buffered.Add(-weight)
+			close(s.done)
+		}()
+	})
+}
+
+// seal begins the upload of all that was not. inode.write is held.
+func (p *pending) seal() {
+	for _, s := range p.streams {
+		s.finish()
+	}
+	p.streams = nil
+}
+
+// wait returns when all slices are durable, or with the first failure.
+func (p *pending) wait() error {
+	var first error
+	for _, s := range p.slices {
+		<-s.done // finish has a deadline
+		if first == nil {
+			first = s.err
+		}
+	}
+	return first
+}
+
+// abort gives all slices up. inode.write is held.
+func (p *pending) abort() {
+	for _, s := range p.slices {
+		s.w.Abort()
+		s.finish() // returns at once and gives the memory back
+	}
+}
+
+// put records a write of n bytes at off of the file, which lie at at in a slice.
+func (p *pending) put(s *slice, off uint64, n int, at uint32, home uint8) {
+	index := uint32(off / chunk.Bytes)
+	m := p.chunks[index]
+	if m == nil {
+		m = &extentMap{}
+		p.chunks[index] = m
+	}
+	before := len(m.list)
+	m.insert(chunk.Extent{Pos: uint32(off % chunk.Bytes), Len: uint32(n), Slice: s.id, Home: home, Off: at})
+	p.extents += len(m.list) - before
+	p.end = max(p.end, off+uint64(n))
+}
+
+// cut forgets what was written from size on. Slices that nothing refers to any
+// more are given up. inode.write is held too.
+func (p *pending) cut(size uint64) {
+	p.extents, p.end = 0, min(p.end, size)
+	last := uint32(size / chunk.Bytes)
+	used := map[uint64]bool{}
+	for index, m := range p.chunks {
+		if index > last {
+			m.list = nil
+		} else if index == last {
+			m.cut(uint32(size % chunk.Bytes))
+		}
+		if len(m.list) == 0 {
+			delete(p.chunks, index)
+		}
+		p.extents += len(m.list)
+		for i := range m.list {
+			used[m.list[i].Slice] = true
+		}
+	}
+	for id, s := range p.slices {
+		if !used[id] {
+			s.w.Abort()
+			s.finish()
+			delete(p.slices, id)
+			p.streams = slices.DeleteFunc(p.streams, func(o *slice) bool { return o == s })
+		}
+	}
+}
+
+// over lays a newer generation over this one, which could not be committed.
+func (p *pending) over(newer *pending) {
+	for index, m := range newer.chunks {
+		old := p.chunks[index]
+		if old == nil {
+			p.chunks[index] = m
+			p.extents += len(m.list)
+			continue
+		}
+		before := len(old.list)
+		for _, e := range m.list {
+			old.insert(e)
+		}
+		p.extents += len(old.list) - before
+	}
+	for id, s := range newer.slices {
+		p.slices[id] = s
+	}
+	p.streams = newer.streams
+	p.end = max(p.end, newer.end)
+	p.changed, p.mtime = newer.changed, newer.mtime
+	if newer.atime != 0 {
+		p.atime = newer.atime
+	}
+	p.clearSetID = p.clearSetID || newer.clearSetID
+}
+
+// commits makes the changes that publish the generation: one, unless it has too
+// many pieces. All slices are finished.
+func (p *pending) commits(ino meta.Ino) []meta.Commit {
+	indexes := make([]uint32, 0, len(p.chunks))
+	for index := range p.chunks {
+		indexes = append(indexes, index)
+	}
+	slices.Sort(indexes)
+	var all []meta.Commit
+	next := meta.Commit{Ino: ino, Mtime: p.mtime, Atime: p.atime, ClearSetID: p.clearSetID}
+	room := meta.MaxCommitExtents
+	for _, index := range indexes {
+		list := p.chunks[index].list
+		for len(list) > 0 {
+			if room == 0 {
+				all = append(all, next)
+				next.Chunks, room = nil, meta.MaxCommitExtents
+			}
+			n := min(room, len(list))
+			extents := make([]meta.Extent, n)
+			for i, e := range list[:n] {
+				e.Size = p.slices[e.Slice].w.Len()
+				extents[i] = meta.Extent(e)
+			}
+			next.Chunks = append(next.Chunks, meta.ChunkExtents{Index: index, Extents: extents})
+			list, room = list[n:], room-n
+		}
+	}
+	if len(next.Chunks) > 0 {
+		all = append(all, next)
+	}
+	return all
+}
+
+// age is how long the oldest write has been waiting.
+func (p *pending) age(now int64) time.Duration { return time.Duration(now - p.since) }

@@ -1,0 +1,164 @@
+package vfs
+
+import (
+	"context"
+	"syscall"
+
+	"mirrorfs/chunk"
+	"mirrorfs/meta"
+)
+
+// Write puts p at off, or at the end when the file was opened with O_APPEND. The
+// bytes are buffered; blocks that are full are uploaded behind. It waits for
+// room when the buffers are full. It does not keep p.
+func (f *File) Write(ctx context.Context, p []byte, off int64) (int, error) {
+	if f.flags&syscall.O_APPEND != 0 {
+		_, n, err := f.Append(ctx, p)
+		return n, err
+	}
+	if off < 0 {
+		return 0, refuse("write", f.in.ino, "", syscall.EINVAL)
+	}
+	_, n, err := f.put(ctx, p, off)
+	return n, err
+}
+
+// Append puts p at the end of the file and tells where that was. Appends through
+// one FS never overlap; those of two clients may, as nothing locks files
+// between clients, unless one closes before the other opens.
+func (f *File) Append(ctx context.Context, p []byte) (off int64, n int, err error) {
+	return f.put(ctx, p, atEnd)
+}
+
+// ClearSetID makes what is buffered clear the setuid and setgid bits when it is
+// committed, as a write by others than root does. It is to be called after
+// such a write.
+func (f *File) ClearSetID() {
+	f.in.mu.Lock()
+	defer f.in.mu.Unlock()
+	if f.in.active != nil {
+		f.in.active.clearSetID = true
+	}
+}
+
+// atEnd as an offset means the end of the file.
+const atEnd = -1
+
+func (f *File) put(ctx context.Context, p []byte, off int64) (int64, int, error) {
+	fs, in := f.fs, f.in
+	if !f.writable() {
+		return 0, 0, refuse("write", in.ino, "", syscall.EBADF)
+	}
+	if err := f.report("write"); err != nil || len(p) == 0 {
+		return off, 0, err
+	}
+	ctx, cancel := detached(ctx, fs.opts.FlushTimeout)
+	defer cancel()
+	fs.makeRoom(ctx)
+	if off == atEnd {
+		if err := fs.freshSize(ctx, in); err != nil {
+			return 0, 0, err
+		}
+	}
+	in.write.Lock()
+	defer in.write.Unlock()
+	if off == atEnd {
+		in.mu.RLock()
+		off = int64(in.size())
+		in.mu.RUnlock()
+	}
+	if off+int64(len(p)) > meta.MaxFileBytes {
+		return off, 0, refuse("write", in.ino, "", syscall.EFBIG)
+	}
+	for done := 0; done < len(p); {
+		n, err := fs.writePart(ctx, in, p[done:], uint64(off)+uint64(done))
+		if err != nil && done > 0 && f.report("write") == nil {
+			return off, done, nil // the next write is told
+		}
+		if err != nil {
+			_ = f.report("write") // this is the report
+			return off, 0, err
+		}
+		done += n
+	}
+	return off, len(p), nil
+}
+
+// freshSize asks how long the file is if that is not known well enough to append.
+func (fs *FS) freshSize(ctx context.Context, in *inode) error {
+	in.mu.RLock()
+	fresh := in.buffering() || in.valid && fs.now()-in.askedAt < int64(fs.opts.AttrAge)
+	in.mu.RUnlock()
+	if fresh {
+		return nil
+	}
+	return fs.refresh(ctx, in)
+}
+
+// writePart writes the part of p that goes to one chunk and one slice.
+// in.write is held.
+func (fs *FS) writePart(ctx context.Context, in *inode, p []byte, off uint64) (int, error) {
+	act := in.active // guarded by write too
+	if act == nil {
+		act = newPending(fs.now())
+	}
+	s := act.choose(off, len(p))
+	isNew := s == nil
+	if isNew {
+		id, err := fs.slices.take(ctx, fs)
+		if err != nil {
+			return 0, err
+		}
+		s = &slice{fs: fs, id: id, w: fs.blocks.NewWriter(id, fs.opts.Home), done: make(chan struct{})}
+	}
+	n := min(len(p), int(chunk.Bytes-off%chunk.Bytes), int(chunk.Bytes-s.w.Len()))
+	at, err := s.w.Write(ctx, p[:n])
+	if err != nil {
+		fs.giveUp(ctx, in, refuse("write", in.ino, "", err))
+		s.w.Abort()
+		return 0, refuse("write", in.ino, "", err)
+	}
+	s.end = off + uint64(n)
+	s.grown(fs.blocks.BlockBytes())
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if isNew {
+		act.slices[s.id] = s
+		act.streams = append(act.streams, s)
+	}
+	act.put(s, off, n, at, fs.opts.Home)
+	act.changed = fs.now()
+	act.mtime = act.changed
+	if in.active == nil {
+		in.active = act
+		fs.dirty.add(fs, in)
+	}
+	if act.extents > fs.opts.DirtyExtents && act.since != 0 {
+		act.since = 0
+		fs.wake()
+	}
+	return n, nil
+}
+
+// giveUp drops what is buffered and keeps the reason for every handle.
+// in.write is held.
+func (fs *FS) giveUp(ctx context.Context, in *inode, err error) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	in.fail(err)
+	fs.dirty.remove(fs, in)
+	fs.metrics.lost.Inc()
+	fs.log.ErrorContext(ctx, "written data could not be stored and is given up", inoAttr(in.ino), errAttr(err))
+}
+
+// makeRoom flushes the files that were written first while partial blocks hold
+// too much memory.
+func (fs *FS) makeRoom(ctx context.Context) {
+	for fs.buffered.Load() > fs.opts.BufferedBytes {
+		in := fs.dirty.oldest()
+		if in == nil {
+			return // all are being flushed
+		}
+		_ = fs.flush(ctx, in) // whoever has it open is told
+	}
+}
