@@ -74,3 +74,24 @@ func (r *registrar) register(c prometheus.Collector) {
 }
 
 func (r *registrar) err() error { return errors.Join(r.errs...) }
+
+// diskMetrics counts what a DiskCache does.
+type diskMetrics struct {
+	stored, failures   prometheus.Counter
+	evictions, evicted prometheus.Counter
+	corrupt            prometheus.Counter
+	bytes              prometheus.GaugeFunc
+}
+
+func newDiskMetrics(reg prometheus.Registerer, c *DiskCache) (*diskMetrics, error) {
+	r := registrar{reg: reg}
+	m := &diskMetrics{
+		stored:    r.counter("disk_stored_total", "Blocks put into the disk cache.", nil),
+		failures:  r.counter("disk_failures_total", "Blocks that could not be put into the disk cache.", nil),
+		evictions: r.counter("disk_evictions_total", "Slices evicted from the disk cache.", nil),
+		evicted:   r.counter("disk_evicted_bytes_total", "Bytes evicted from the disk cache.", nil),
+		corrupt:   r.counter("disk_corrupt_blocks_total", "Blocks found damaged in the disk cache.", nil),
+		bytes:     r.gauge("disk_bytes", "Bytes that the disk cache takes.", func() float64 { return float64(c.Bytes()) }),
+	}
+	return m, r.err()
+}
