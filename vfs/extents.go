@@ -5,6 +5,7 @@ import (
 	"sort"
 
 	"mirrorfs/chunk"
+	"mirrorfs/meta"
 )
 
 // extentMap says which bytes of one chunk are where: extents in order of
@@ -85,10 +86,10 @@ func (m *extentMap) equal(o *extentMap) bool {
 }
 
 // flatten makes a map of a list in which later extents hide earlier ones.
-func flatten(list []chunk.Extent) *extentMap {
+func flatten(list []meta.Extent) *extentMap {
 	m := &extentMap{list: make([]chunk.Extent, 0, len(list))}
 	for _, e := range list {
-		m.insert(e)
+		m.insert(chunk.Extent(e))
 	}
 	return m
 }

@@ -74,7 +74,7 @@ func (in *inode) letGo() { <-in.flushing }
 
 // flushHeld is flush for who holds in.flushing.
 func (fs *FS) flushHeld(ctx context.Context, in *inode) error {
-	p := in.sealActive()
+	p := in.sealActive(ctx)
 	if p == nil {
 		return nil
 	}
@@ -102,7 +102,7 @@ func (fs *FS) flushHeld(ctx context.Context, in *inode) error {
 }
 
 // sealActive makes what is buffered the sealed generation, or returns nil.
-func (in *inode) sealActive() *pending {
+func (in *inode) sealActive(ctx context.Context) *pending {
 	in.write.Lock()
 	defer in.write.Unlock()
 	in.mu.Lock()
@@ -111,7 +111,7 @@ func (in *inode) sealActive() *pending {
 	if p == nil {
 		return nil
 	}
-	p.seal()
+	p.seal(ctx)
 	in.sealed, in.active = p, nil
 	return p
 }

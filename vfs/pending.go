@@ -70,13 +70,13 @@ func (p *pending) writer(id uint64) *chunk.Writer {
 
 // choose picks the slice for n bytes at off of the file, or nil when a new one
 // is due. inode.write is held.
-func (p *pending) choose(off uint64, n int) *slice {
+func (p *pending) choose(ctx context.Context, off uint64, n int) *slice {
 	for i, s := range p.streams {
 		if s.end != off {
 			continue
 		}
 		if s.w.Len() == chunk.Bytes || off%chunk.Bytes == 0 && s.w.Len() >= alignBytes {
-			p.retire(i)
+			p.retire(ctx, i)
 			return nil
 		}
 		return s
@@ -85,17 +85,17 @@ func (p *pending) choose(off uint64, n int) *slice {
 		return nil
 	}
 	if p.streams[0].w.Len() == chunk.Bytes {
-		p.retire(0)
+		p.retire(ctx, 0)
 		return nil
 	}
 	return p.streams[0]
 }
 
 // retire begins the upload of the rest of a stream, which gets no more.
-func (p *pending) retire(i int) {
+func (p *pending) retire(ctx context.Context, i int) {
 	s := p.streams[i]
 	p.streams = slices.Delete(p.streams, i, i+1)
-	s.finish()
+	s.finish(ctx)
 }
 
 // grown accounts for the memory that the slice holds: that of its last, partial
@@ -109,14 +109,13 @@ func (s *slice) grown(blockBytes int) {
 	s.weight = weight
 }
 
-// finish uploads the rest behind; done tells when. inode.write is held, or
-// nobody else has the slice.
-func (s *slice) finish() {
+// finish uploads the rest behind; done tells when. inode.write is held.
+func (s *slice) finish(ctx context.Context) {
 	s.finishing.Do(func() {
 		weight := s.weight
 		s.weight = 0
 		go func() {
-			ctx, cancel := context.WithTimeout(context.Background(), s.fs.opts.FlushTimeout)
+			ctx, cancel := detached(ctx, s.fs.opts.FlushTimeout)
 			defer cancel()
 			s.err = s.w.Close(ctx)
 			s.fs.buffered.Add(-weight)
@@ -125,10 +124,20 @@ func (s *slice) finish() {
 	})
 }
 
+// abort gives the slice up. inode.write is held, or nobody else has the slice.
+func (s *slice) abort() {
+	s.w.Abort()
+	s.finishing.Do(func() {
+		s.fs.buffered.Add(-s.weight)
+		s.weight, s.err = 0, chunk.ErrAborted
+		close(s.done)
+	})
+}
+
 // seal begins the upload of all that was not. inode.write is held.
-func (p *pending) seal() {
+func (p *pending) seal(ctx context.Context) {
 	for _, s := range p.streams {
-		s.finish()
+		s.finish(ctx)
 	}
 	p.streams = nil
 }
@@ -148,8 +157,7 @@ func (p *pending) wait() error {
 // abort gives all slices up. inode.write is held.
 func (p *pending) abort() {
 	for _, s := range p.slices {
-		s.w.Abort()
-		s.finish() // returns at once and gives the memory back
+		s.abort()
 	}
 }
 
@@ -189,8 +197,7 @@ func (p *pending) cut(size uint64) {
 	}
 	for id, s := range p.slices {
 		if !used[id] {
-			s.w.Abort()
-			s.finish()
+			s.abort()
 			delete(p.slices, id)
 			p.streams = slices.DeleteFunc(p.streams, func(o *slice) bool { return o == s })
 		}

@@ -42,7 +42,7 @@ func (f *File) Read(ctx context.Context, off int64, n int) ([]chunk.Span, error)
 			}
 			continue
 		}
-		f.lookAhead(off, int64(n))
+		f.lookAhead(off, int64(n)) //nolint:contextcheck // read-ahead outlives the read
 		spans, err := fs.fetch(ctx, pieces)
 		if err == nil {
 			return spans, nil
@@ -204,11 +204,7 @@ func (fs *FS) load(ctx context.Context, in *inode, first uint32) error {
 func (in *inode) loaded(a *meta.Attr, first uint32, lists []meta.ChunkExtents, now int64) {
 	got := make(map[uint32]*extentMap, len(lists))
 	for _, l := range lists {
-		m := &extentMap{list: make([]chunk.Extent, 0, len(l.Extents))}
-		for _, e := range l.Extents {
-			m.insert(chunk.Extent(e))
-		}
-		got[l.Index] = m
+		got[l.Index] = flatten(l.Extents)
 	}
 	if in.valid && !in.sure && in.matches(a, first, got) {
 		in.sure = true

@@ -102,7 +102,7 @@ func (fs *FS) writePart(ctx context.Context, in *inode, p []byte, off uint64) (i
 	if act == nil {
 		act = newPending(fs.now())
 	}
-	s := act.choose(off, len(p))
+	s := act.choose(ctx, off, len(p))
 	isNew := s == nil
 	if isNew {
 		id, err := fs.slices.take(ctx, fs)
@@ -115,7 +115,7 @@ func (fs *FS) writePart(ctx context.Context, in *inode, p []byte, off uint64) (i
 	at, err := s.w.Write(ctx, p[:n])
 	if err != nil {
 		fs.giveUp(ctx, in, refuse("write", in.ino, "", err))
-		s.w.Abort()
+		s.abort()
 		return 0, refuse("write", in.ino, "", err)
 	}
 	s.end = off + uint64(n)
