@@ -6,8 +6,10 @@ import (
 )
 
 // CheckKey tells whether key may name an object: 1 to MaxKeyBytes bytes of
-// UTF-8. A store may refuse more (a posix gateway refuses ".." components, a
-// directory cannot hold both "a" and "a/b"); that is ErrInvalid too.
+// UTF-8, of characters that XML can carry unchanged, since that is what S3 lists
+// keys in: none below U+0020, no U+FFFE or U+FFFF. A store may refuse more (HTTP
+// drops ".." components, a directory cannot hold both "a" and "a/b"); that is
+// ErrInvalid too.
 func CheckKey(key string) error {
 	switch {
 	case key == "":
@@ -16,6 +18,8 @@ func CheckKey(key string) error {
 		return Invalidf("key of %d bytes, the most is %d", len(key), MaxKeyBytes)
 	case !utf8.ValidString(key):
 		return Invalidf("key is not UTF-8")
+	case strings.ContainsFunc(key, func(r rune) bool { return r < ' ' || r == 0xFFFE || r == 0xFFFF }):
+		return Invalidf("key has a control character")
 	}
 	return nil
 }

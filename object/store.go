@@ -7,7 +7,8 @@ import (
 	"time"
 )
 
-// MaxKeyBytes is the longest key: S3's limit.
+// MaxKeyBytes is the longest key: S3's limit. What else a key must be, CheckKey
+// tells.
 const MaxKeyBytes = 1024
 
 // Errors that every Store maps its own to; test with errors.Is.

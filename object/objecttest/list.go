@@ -61,9 +61,9 @@ func testListPages(t *testing.T, s object.Store) {
 	plant(t, s, keys)
 	var afters []string
 	for _, key := range keys {
-		afters = append(afters, key, key+"\x01", key+"/", key[:len(key)-1])
+		afters = append(afters, key, key+" ", key+"/", key[:len(key)-1])
 	}
-	afters = append(afters, "\x01", "/", "zzz", "~~")
+	afters = append(afters, " ", "/", "zzz", "~~")
 	for _, prefix := range []string{"", "a", "b/"} {
 		for _, after := range afters {
 			var match []string

@@ -37,26 +37,34 @@ func cause(ctx context.Context, err error) error {
 }
 
 func kindOf(err error) error {
-	if e := smithy.APIError(nil); errors.As(err, &e) {
-		if kind := kindOfCode(e.ErrorCode()); kind != nil {
-			return kind
-		}
-	}
-	if e := (*smithyhttp.ResponseError)(nil); errors.As(err, &e) {
-		return kindOfStatus(e.HTTPStatusCode())
-	}
-	if e := (*aws.RequestCanceledError)(nil); errors.As(err, &e) {
-		return nil
-	}
-	if noCredentials(err) {
+	if e := (*credentialsError)(nil); errors.As(err, &e) {
 		return object.ErrDenied
 	}
-	return nil
+	code, status := "", 0
+	if e := smithy.APIError(nil); errors.As(err, &e) {
+		code = e.ErrorCode()
+	}
+	if e := (*smithyhttp.ResponseError)(nil); errors.As(err, &e) {
+		status = e.HTTPStatusCode()
+	}
+	if kind := kindOfCode(code); kind != nil {
+		return kind
+	}
+	switch code {
+	case "RequestTimeout", "IncompleteBody", "BadDigest", "XAmzContentSHA256Mismatch":
+		return nil // status 400, and yet the way was bad, not the request
+	}
+	if status == http.StatusNotFound && code != "NotFound" && code != "" {
+		// Something else is missing, say the account: that must not read as a
+		// missing object.
+		return object.ErrDenied
+	}
+	return kindOfStatus(status)
 }
 
 func kindOfCode(code string) error {
 	switch code {
-	case "NoSuchKey", "NoSuchVersion":
+	case "NoSuchKey", "NoSuchVersion", "ErrDirectoryNotEmpty": // the last from posix gateways, of "dir/"
 		return object.ErrNotExist
 	case "NoSuchBucket":
 		return object.ErrNoBucket
@@ -74,7 +82,7 @@ func kindOfCode(code string) error {
 		"RequestThrottled", "ConditionalRequestConflict", "OperationAborted":
 		return object.ErrThrottled
 	case "KeyTooLongError", "InvalidArgument", "InvalidBucketName", "InvalidURI", "EntityTooLarge",
-		"ObjectParentIsFile", "ObjectIsDirectory":
+		"ObjectParentIsFile", "ExistingObjectIsDirectory":
 		return object.ErrInvalid
 	}
 	return nil
@@ -93,30 +101,44 @@ func kindOfStatus(status int) error {
 		return errRange
 	case http.StatusTooManyRequests:
 		return object.ErrThrottled
-	case http.StatusMethodNotAllowed, http.StatusRequestEntityTooLarge, http.StatusRequestURITooLong,
+	case http.StatusBadRequest, http.StatusMethodNotAllowed, http.StatusRequestEntityTooLarge, http.StatusRequestURITooLong,
 		http.StatusMovedPermanently:
 		return object.ErrInvalid
 	}
 	return nil
 }
 
-// noCredentials: the chain found none, or could not fetch them from where they
-// should be. The SDK has no exported type for all of them.
-func noCredentials(err error) bool {
-	e := (*smithy.OperationError)(nil)
-	return errors.As(err, &e) && e.Service() != "S3"
-}
-
 // headCause is cause for HEAD, whose answers have no body and so no code: a
-// missing bucket looks like a missing object until the bucket itself is asked.
-func (s *Store) headCause(ctx context.Context, err error) error {
+// missing bucket or account looks like a missing object. A listing tells.
+func (s *Store) headCause(ctx context.Context, key string, err error) error {
 	err = cause(ctx, err)
 	if !errors.Is(err, object.ErrNotExist) {
 		return err
 	}
-	_, bucketErr := s.client.HeadBucket(ctx, &awss3.HeadBucketInput{Bucket: &s.opts.Bucket})
-	if bucketErr = cause(ctx, bucketErr); errors.Is(bucketErr, object.ErrNotExist) {
-		return fmt.Errorf("%w: %w", object.ErrNoBucket, bucketErr)
+	_, listErr := s.client.ListObjectsV2(ctx, &awss3.ListObjectsV2Input{
+		Bucket: &s.opts.Bucket, Prefix: &key, MaxKeys: aws.Int32(1),
+	})
+	listErr = cause(ctx, listErr)
+	if errors.Is(listErr, object.ErrNoBucket) || errors.Is(listErr, object.ErrDenied) {
+		return listErr
 	}
 	return err
+}
+
+// credentialsError is a failure to get credentials: none are set, or the place
+// that should give them does not answer.
+type credentialsError struct{ err error }
+
+func (e *credentialsError) Error() string { return "no credentials: " + e.err.Error() }
+func (e *credentialsError) Unwrap() error { return e.err }
+
+// provider marks failures of the chain, for which the SDK has no type.
+type provider struct{ chain aws.CredentialsProvider }
+
+func (p provider) Retrieve(ctx context.Context) (aws.Credentials, error) {
+	credentials, err := p.chain.Retrieve(ctx)
+	if err != nil && ctx.Err() == nil {
+		err = &credentialsError{err: err}
+	}
+	return credentials, err
 }

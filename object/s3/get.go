@@ -23,7 +23,7 @@ func (s *Store) Get(ctx context.Context, key string, off, n int64) (io.ReadClose
 }
 
 func (s *Store) get(ctx context.Context, key string, off, n int64) (io.ReadCloser, error) {
-	if err := errors.Join(object.CheckKey(key), object.CheckRange(off, n)); err != nil {
+	if err := errors.Join(checkKey(key), object.CheckRange(off, n)); err != nil {
 		return nil, err
 	}
 	if n == 0 {

@@ -67,9 +67,8 @@ func New(ctx context.Context, opts Options) (*Store, error) {
 	if err := opts.Validate(); err != nil {
 		return nil, err
 	}
-	httpClient, idle := newHTTPClient(opts.Connections)
 	load := []func(*config.LoadOptions) error{
-		config.WithHTTPClient(httpClient),
+		config.WithHTTPClient(buildable(opts.Connections)),
 		config.WithRequestChecksumCalculation(aws.RequestChecksumCalculationWhenRequired),
 		config.WithResponseChecksumValidation(aws.ResponseChecksumValidationWhenRequired),
 	}
@@ -87,7 +86,12 @@ func New(ctx context.Context, opts Options) (*Store, error) {
 		cfg.Region = defaultRegion
 	}
 	opts.Region = cfg.Region
+	if !opts.Anonymous {
+		cfg.Credentials = provider{chain: cfg.Credentials}
+	}
+	http := httpClient(&cfg)
 	client := awss3.NewFromConfig(cfg, func(o *awss3.Options) {
+		o.HTTPClient = http
 		o.Retryer = aws.NopRetryer{}
 		o.UsePathStyle = opts.PathStyle
 		// A 4 MiB block is not worth a round trip that asks whether to send it.
@@ -97,7 +101,7 @@ func New(ctx context.Context, opts Options) (*Store, error) {
 			o.BaseEndpoint = aws.String(opts.Endpoint)
 		}
 	})
-	return &Store{opts: opts, client: client, idle: idle}, nil
+	return &Store{opts: opts, client: client, idle: http.CloseIdleConnections}, nil
 }
 
 // String is the address with every setting that was given, and no credentials.
@@ -145,7 +149,7 @@ func (s *Store) PutIfAbsent(ctx context.Context, key string, data []byte) error 
 }
 
 func (s *Store) put(ctx context.Context, key string, data []byte, ifNoneMatch *string) error {
-	if err := object.CheckKey(key); err != nil {
+	if err := checkKey(key); err != nil {
 		return err
 	}
 	_, err := s.client.PutObject(ctx, &awss3.PutObjectInput{
@@ -156,14 +160,25 @@ func (s *Store) put(ctx context.Context, key string, data []byte, ifNoneMatch *s
 	return cause(ctx, err)
 }
 
+// checkKey also refuses ".", ".." and empty components, which some clients,
+// proxies and servers take out of a URL's path: the key would be another one's.
+func checkKey(key string) error {
+	for component := range strings.SplitSeq(strings.TrimSuffix(key, "/"), "/") {
+		if component == "" || component == "." || component == ".." {
+			return object.Invalidf("key has a component %q", component)
+		}
+	}
+	return object.CheckKey(key)
+}
+
 // Head describes an object.
 func (s *Store) Head(ctx context.Context, key string) (object.Info, error) {
-	if err := object.CheckKey(key); err != nil {
+	if err := checkKey(key); err != nil {
 		return object.Info{}, object.Fail("head", key, err)
 	}
 	out, err := s.client.HeadObject(ctx, &awss3.HeadObjectInput{Bucket: &s.opts.Bucket, Key: &key})
 	if err != nil {
-		return object.Info{}, object.Fail("head", key, s.headCause(ctx, err))
+		return object.Info{}, object.Fail("head", key, s.headCause(ctx, key, err))
 	}
 	return object.Info{
 		Key: key, Size: aws.ToInt64(out.ContentLength), ModTime: aws.ToTime(out.LastModified),
@@ -173,7 +188,7 @@ func (s *Store) Head(ctx context.Context, key string) (object.Info, error) {
 
 // Delete removes an object; S3 answers the same when there is none.
 func (s *Store) Delete(ctx context.Context, key string) error {
-	if err := object.CheckKey(key); err != nil {
+	if err := checkKey(key); err != nil {
 		return object.Fail("delete", key, err)
 	}
 	_, err := s.client.DeleteObject(ctx, &awss3.DeleteObjectInput{Bucket: &s.opts.Bucket, Key: &key})
