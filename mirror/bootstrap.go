@@ -1,0 +1,207 @@
+package mirror
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"mirrorfs/meta"
+)
+
+// claim says who makes the first copy of a site, so that two runners do not
+// make it at once, and how far it is.
+type claim struct {
+	Owner uint64    `json:"owner"`
+	Beat  time.Time `json:"beat"` // changes while the owner lives; never compared with another clock
+	// Target is set when everything was copied: the site is exact once it has
+	// replayed the log to there.
+	Target meta.Position `json:"target"`
+}
+
+// bootstrap returns where the site stands, and to where the log must be replayed
+// before it is a mirror. It makes the first copy unless that is done: the
+// source's state is noted, then everything is read while the source goes on
+// changing, and replaying the log from the noted state mends what was read too
+// early or too late, because records hold absolute values.
+func (r *runner) bootstrap(ctx context.Context, src Upstream) (meta.State, meta.Position, error) {
+	v, err := r.checkVolume(ctx, src)
+	if err != nil {
+		return meta.State{}, meta.Position{}, err
+	}
+	mine := claim{Owner: rand.Uint64()}
+	done, err := r.acquire(ctx, &mine)
+	if err != nil {
+		return meta.State{}, meta.Position{}, err
+	}
+	if !done.Target.IsZero() {
+		state, err := r.cfg.Replica.State(ctx)
+		return state, done.Target, err
+	}
+	from, err := src.State(ctx)
+	if err != nil {
+		return meta.State{}, meta.Position{}, atSource(err)
+	}
+	if from.Role != meta.RoleSource && from.Role != meta.RoleMirror {
+		return meta.State{}, meta.Position{}, r.checkHead(ctx, src, from)
+	}
+	r.cfg.Logger.InfoContext(ctx, "copying all metadata of the source", slog.String("from", from.Position.String()))
+	if err := r.cfg.Replica.Reset(ctx, v, from); err != nil {
+		return meta.State{}, meta.Position{}, err
+	}
+	if err := r.copyAll(ctx, src, &mine); err != nil {
+		return meta.State{}, meta.Position{}, err
+	}
+	head, err := src.State(ctx)
+	if err != nil {
+		return meta.State{}, meta.Position{}, atSource(err)
+	}
+	mine.Target = head.Position
+	if err := r.renew(ctx, &mine); err != nil {
+		return meta.State{}, meta.Position{}, err
+	}
+	state, err := r.cfg.Replica.State(ctx)
+	return state, mine.Target, err
+}
+
+// acquire waits until nobody else makes the copy and takes it over. It returns
+// the claim of a copy that is complete, if it is.
+func (r *runner) acquire(ctx context.Context, mine *claim) (claim, error) {
+	var seen claim
+	var since time.Time
+	for {
+		c, err := r.readClaim(ctx)
+		if err != nil || !c.Target.IsZero() {
+			return c, err
+		}
+		if c != seen || since.IsZero() {
+			seen, since = c, time.Now()
+		}
+		switch {
+		case c.Owner == mine.Owner:
+			return claim{}, nil
+		case c.Owner == 0 || time.Since(since) > r.cfg.ClaimTTL:
+			if err := r.writeClaim(ctx, mine); err != nil {
+				return claim{}, err
+			}
+		default:
+			r.progress.copying("another runner is making the first copy")
+		}
+		// Of two that take it at once the later one has it, and both see that.
+		if err := pause(ctx, r.cfg.Jitter(r.cfg.ClaimTTL/20)); err != nil {
+			return claim{}, err
+		}
+	}
+}
+
+func (r *runner) readClaim(ctx context.Context) (claim, error) {
+	var c claim
+	local, err := r.cfg.Replica.Local(ctx)
+	if err != nil || local[localCopy] == "" {
+		return c, err
+	}
+	if err := json.Unmarshal([]byte(local[localCopy]), &c); err != nil {
+		return c, fmt.Errorf("claim of the first copy: %w", err)
+	}
+	return c, nil
+}
+
+func (r *runner) writeClaim(ctx context.Context, c *claim) error {
+	c.Beat = r.cfg.Now().UTC().Round(0)
+	return setLocal(ctx, r.cfg.Replica, localCopy, c)
+}
+
+// renew shows that the owner lives, and fails when it is the owner no more.
+func (r *runner) renew(ctx context.Context, mine *claim) error {
+	c, err := r.readClaim(ctx)
+	if err != nil {
+		return err
+	}
+	if c.Owner != mine.Owner {
+		return fmt.Errorf("another runner took over the first copy: %w", errAgain)
+	}
+	return r.writeClaim(ctx, mine)
+}
+
+// copyAll loads all tables of the source: the next part is read while one is
+// loaded.
+func (r *runner) copyAll(ctx context.Context, src Upstream, mine *claim) error {
+	g, ctx := errgroup.WithContext(ctx)
+	parts := make(chan meta.Batch, 1)
+	g.Go(func() error {
+		defer close(parts)
+		var cursor meta.Cursor
+		for {
+			b, err := r.scan(ctx, src, cursor)
+			if err != nil {
+				return err
+			}
+			select {
+			case parts <- b:
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+			if cursor = b.Next; cursor == nil {
+				return nil
+			}
+		}
+	})
+	g.Go(func() error {
+		var renewed time.Time
+		for b := range parts {
+			if time.Since(renewed) > r.cfg.ClaimTTL/10 {
+				if err := r.renew(ctx, mine); err != nil {
+					return err
+				}
+				renewed = time.Now()
+			}
+			if err := r.cfg.Replica.Load(ctx, b.Effects); err != nil {
+				return err
+			}
+			r.metrics.copied(len(b.Effects))
+			r.progress.copying(fmt.Sprintf("copied %d of %d inodes", b.Done, max(b.Done, b.Total)))
+		}
+		return nil
+	})
+	return g.Wait()
+}
+
+// scan reads one part, and outlasts a lost link: a copy of days is not begun
+// anew because of a cut.
+func (r *runner) scan(ctx context.Context, src Upstream, cursor meta.Cursor) (meta.Batch, error) {
+	backoff := r.backoff()
+	for {
+		b, err := src.Scan(ctx, cursor, r.cfg.ScanRows)
+		if err == nil {
+			r.progress.linkUp()
+			return b, nil
+		}
+		if !errors.Is(err, meta.ErrUnreachable) {
+			return b, atSource(err)
+		}
+		r.progress.linkLost(err)
+		if err := pause(ctx, backoff.next()); err != nil {
+			return b, err
+		}
+	}
+}
+
+// copyAgain turns what would stall a mirror into a new copy while the first one
+// is not complete: nobody reads it yet.
+func (r *runner) copyAgain(ctx context.Context, err error) error {
+	var bad *stallError
+	if !errors.As(err, &bad) || bad.state != StateStalled {
+		return err
+	}
+	s, stateErr := r.cfg.Replica.State(ctx)
+	if stateErr != nil || s.Role != meta.RoleBootstrapping {
+		return err
+	}
+	r.cfg.Logger.WarnContext(ctx, "the first copy cannot be completed: it begins anew", slog.String("reason", bad.reason))
+	return errors.Join(err, r.cfg.Replica.SetLocal(ctx, map[string]string{localCopy: ""}))
+}

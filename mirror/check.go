@@ -1,0 +1,98 @@
+package mirror
+
+import (
+	"context"
+	"errors"
+
+	"mirrorfs/meta"
+)
+
+const newCopy = "for a new copy, run `mirrorfs mirror remove` and `mirrorfs mirror add`"
+
+func noVolume(err error) *stallError {
+	return &stallError{state: StateStalled, err: err, reason: "the source's address answers, but holds no volume: its metadata was lost or it is another server; restore it, and this mirror goes on"}
+}
+
+// checkVolume makes sure that the source is the one that this mirror was made
+// from and still counts it among its sites.
+func (r *runner) checkVolume(ctx context.Context, src Upstream) (meta.Volume, error) {
+	v, err := src.Volume(ctx)
+	switch {
+	case errors.Is(err, meta.ErrNoVolume):
+		return v, noVolume(err)
+	case err != nil:
+		return v, atSource(err)
+	case v.ID != r.info.VolumeID:
+		return v, stall(nil, "the source's address holds another volume than the one that was mirrored (id %s, want %s): put the right one back, or, %s", v.ID, r.info.VolumeID, newCopy)
+	case v.Sites[r.info.Site].Name != r.info.Name:
+		return v, ErrRemoved
+	}
+	return v, nil
+}
+
+// check makes sure that the source is the right one and has not gone back behind
+// what was applied here.
+func (r *runner) check(ctx context.Context, src Upstream, here meta.State) error {
+	if _, err := r.checkVolume(ctx, src); err != nil {
+		return err
+	}
+	return r.checkHead(ctx, src, here)
+}
+
+// checkHead compares where the source stands with where this site stood before.
+func (r *runner) checkHead(ctx context.Context, src Upstream, here meta.State) error {
+	s, err := src.State(ctx)
+	if err != nil {
+		return atSource(err)
+	}
+	r.progress.sawHead(s.Position)
+	switch {
+	case s.Role == meta.RoleFenced:
+		return &stallError{state: StateFenced, err: meta.ErrFenced, reason: "the source was fenced because another site was promoted: make this a mirror of that one"}
+	case s.Role == meta.RoleBootstrapping:
+		return atSource(errors.New("its own first copy is not complete"))
+	case s.Position.Before(here.Position):
+		return stall(meta.ErrDiverged, "the source stands at %s, behind the %s that was applied here: it lost the end of its log or was restored from an older state; restore the newer state there, and this mirror goes on, or, %s", s.Position, here.Position, newCopy)
+	case s.Position == here.Position && s.Chain != here.Chain:
+		return stall(meta.ErrDiverged, "the source's log differs from what was applied here although both stand at %s: it lost the end of its log and went on; restore the right state there, or, %s", s.Position, newCopy)
+	}
+	return nil
+}
+
+// explainTail turns an error of Tail into what it means.
+func (r *runner) explainTail(ctx context.Context, src Upstream, after meta.State, err error) error {
+	switch {
+	case errors.Is(err, meta.ErrGap):
+		if worse := r.checkHead(ctx, src, after); worse != nil {
+			return worse
+		}
+		return stall(err, "the source's log does not continue after %s: the records that follow were trimmed or lost; %s", after.Position, newCopy)
+	case errors.Is(err, meta.ErrNoVolume):
+		return noVolume(err)
+	default:
+		return atSource(err)
+	}
+}
+
+// inspect takes entries as far as they follow the state given: contiguous,
+// chained and readable. It returns how many those are, the state after them, and
+// what is wrong with the next one.
+func inspect(entries []meta.LogEntry, after meta.State) (good []record, end meta.State, err error) {
+	good = make([]record, 0, len(entries))
+	for _, e := range entries {
+		if e.Position.Seq != after.Position.Seq+1 || e.Position.Epoch < after.Position.Epoch {
+			return good, after, stall(meta.ErrGap, "the source's log goes from %s to %s: records between them are missing; %s", after.Position, e.Position, newCopy)
+		}
+		chain, ok := meta.CheckChain(after.Chain, e.Raw)
+		if !ok {
+			return good, after, stall(meta.ErrDiverged, "the record %s of the source fails its checksum: the log was damaged, or differs from what was applied here; restore the right record there, and this mirror goes on, or, %s", e.Position, newCopy)
+		}
+		decoded, err := meta.DecodeRecord(e.Raw)
+		if err != nil {
+			return good, after, stall(err, "the record %s of the source cannot be read: %v", e.Position, err)
+		}
+		good = append(good, record{entry: e, time: decoded.Time, op: decoded.Op})
+		after.Position, after.Chain = e.Position, chain
+	}
+	return good, after, nil
+}

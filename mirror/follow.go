@@ -1,0 +1,145 @@
+package mirror
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"mirrorfs/meta"
+)
+
+// record is an entry of the log with what the runner wants to know of it.
+type record struct {
+	entry meta.LogEntry
+	time  int64 // ns
+	op    meta.Op
+}
+
+// fetched is what one look at the source's log gave.
+type fetched struct {
+	records []record
+	// sent is when the source was asked; drained, that it had no more.
+	sent    time.Time
+	drained bool
+	err     error // what is in the way after the records
+}
+
+// checkIdle is how often, while nothing happens, the source is asked whether it
+// still stands where this site does.
+const checkIdle = 5 * time.Second
+
+// follow applies the source's log from a state on: the next batch is fetched
+// while one is applied. It returns only with an error.
+func (r *runner) follow(ctx context.Context, src Upstream, state meta.State, target meta.Position, backoff *backoff) error {
+	ctx, cancel := context.WithCancel(ctx)
+	batches := make(chan fetched, 1)
+	done := make(chan struct{})
+	defer func() { cancel(); <-done }()
+	go func() {
+		defer close(done)
+		r.fetch(ctx, src, state, batches)
+	}()
+
+	if !target.IsZero() && !state.Position.Before(target) { // nothing happened during the copy
+		next, err := r.apply(ctx, state, nil, target)
+		if err != nil {
+			return err
+		}
+		state = next
+	}
+	checked := r.cfg.Now()
+	for f := range batches {
+		next, err := r.apply(ctx, state, f.records, target)
+		if err != nil {
+			return err
+		}
+		state = next
+		if f.err != nil {
+			return f.err
+		}
+		backoff.reset()
+		r.progress.following(state, f)
+		for _, rec := range f.records {
+			if rec.op == meta.OpSettings { // it may be this mirror's removal
+				return errAgain
+			}
+		}
+		if now := r.cfg.Now(); len(f.records) == 0 && now.Sub(checked) > checkIdle {
+			checked = now
+			if err := r.check(ctx, src, state); err != nil {
+				return err
+			}
+		}
+	}
+	return ctx.Err()
+}
+
+// fetch reads the log and sends it on, up to what is in the way.
+func (r *runner) fetch(ctx context.Context, src Upstream, after meta.State, out chan<- fetched) {
+	defer close(out)
+	limit := r.cfg.TailRecords
+	for {
+		f := fetched{sent: r.cfg.Now()}
+		entries, err := src.Tail(ctx, after.Position, limit, r.cfg.TailWait)
+		if err != nil {
+			f.err = r.explainTail(ctx, src, after, err)
+		} else {
+			f.drained = len(entries) < limit
+			f.records, after, f.err = inspect(entries, after)
+			limit = r.nextLimit(limit, entries)
+		}
+		select {
+		case out <- f:
+		case <-ctx.Done():
+			return
+		}
+		if f.err != nil {
+			return
+		}
+	}
+}
+
+// nextLimit is how many records make about TailBytes, going by the last ones.
+func (r *runner) nextLimit(limit int, last []meta.LogEntry) int {
+	size := 0
+	for i := range last {
+		size += len(last[i].Raw)
+	}
+	if size == 0 {
+		return limit
+	}
+	return min(max(r.cfg.TailBytes*len(last)/size, 1), r.cfg.TailRecords)
+}
+
+// apply applies records in steps of bounded size.
+func (r *runner) apply(ctx context.Context, state meta.State, records []record, target meta.Position) (meta.State, error) {
+	for first := true; first && !target.IsZero() || len(records) > 0; first = false {
+		var step []meta.LogEntry
+		size := 0
+		for len(records) > 0 && len(step) < r.cfg.ApplyRecords && (size == 0 || size+len(records[0].entry.Raw) <= r.cfg.ApplyBytes) {
+			step = append(step, records[0].entry)
+			size += len(records[0].entry.Raw)
+			r.progress.applying(records[0].time)
+			records = records[1:]
+		}
+		next, err := r.cfg.Replica.Apply(ctx, state, step, target)
+		if err != nil {
+			return state, explainApply(state, err)
+		}
+		if state.Role == meta.RoleBootstrapping && next.Role == meta.RoleMirror {
+			r.cfg.Logger.InfoContext(ctx, "the first copy is complete", slog.String("position", next.Position.String()))
+		}
+		state = next
+		r.progress.stands(state)
+		r.metrics.applied(len(step), size)
+	}
+	return state, nil
+}
+
+func explainApply(state meta.State, err error) error {
+	if errors.Is(err, meta.ErrGap) || errors.Is(err, meta.ErrDiverged) {
+		return stall(err, "this site refuses what the source's log has after %s: %v; %s", state.Position, err, newCopy)
+	}
+	return err
+}

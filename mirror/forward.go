@@ -1,0 +1,334 @@
+package mirror
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"mirrorfs/meta"
+)
+
+// EngineOptions says what an Engine stands on. Near and Dial are needed.
+type EngineOptions struct {
+	// Near is the metadata of this site. The Engine owns it and closes it.
+	Near meta.Engine
+	// Dial opens the metadata of the source. It is called when the source is
+	// first needed, again after it failed, and never twice at once. The Engine
+	// owns what it returns. An engine that gives up a change after less than
+	// ChangeTimeout is what makes a cut link fail in time: Engine waits for it.
+	Dial func(ctx context.Context) (meta.Engine, error)
+	// ChangeTimeout bounds a change when the source does not answer; default 10 s.
+	ChangeTimeout time.Duration
+	// ReadTimeout bounds a read that must wait for this site to catch up or
+	// needs the source; default 5 s.
+	ReadTimeout time.Duration
+	// NearPatience is how long a read waits for this site to catch up before
+	// it asks the source as well; default 3 ms. The log is usually as fast as the
+	// reply of the change, so that asking at once would be a waste.
+	NearPatience time.Duration
+	// MaxLag sends reads to the source while this site is not known to have
+	// all that the source had MaxLag ago. 0 is no such limit. While the source
+	// does not answer, reads stay here: a cut takes away the bound, not the files.
+	MaxLag time.Duration
+	// MaxFloors bounds what is remembered of changes and reads at the source
+	// until this site has them, in entries of some 300 bytes; default 65,536.
+	MaxFloors int
+	// Now is the clock; nil is time.Now.
+	Now     func() time.Time
+	Logger  *slog.Logger
+	Metrics prometheus.Registerer
+}
+
+func (o *EngineOptions) setDefaults() error {
+	if o.Near == nil || o.Dial == nil {
+		return errors.New("mirror engine: Near and Dial are needed")
+	}
+	orDefault(&o.ChangeTimeout, 10*time.Second)
+	orDefault(&o.ReadTimeout, 5*time.Second)
+	orDefault(&o.NearPatience, 3*time.Millisecond)
+	orDefault(&o.MaxFloors, 64<<10)
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	return nil
+}
+
+func orDefault[T comparable](v *T, standard T) {
+	var zero T
+	if *v == zero {
+		*v = standard
+	}
+}
+
+// Engine is the metadata of a mirror's clients: it reads at this site and sends
+// changes to the source, one round trip each. It implements meta.Engine and
+// meta.Purger.
+//
+// What a caller has changed, or has seen at the source, it never sees older
+// again: see floors. While the first copy is under way all reads go to the
+// source.
+//
+// It starts nothing: the few goroutines that it has live no longer than the
+// reads that need them.
+type Engine struct {
+	reader
+	near    meta.Engine
+	far     *link
+	opts    EngineOptions
+	floors  *floors
+	watch   *watch
+	copying *copying
+	lag     *lag
+	metrics *engineMetrics
+
+	reads sync.WaitGroup // goroutines of reads
+}
+
+// NewEngine makes a mirror's engine. It does no I/O: it works while the source
+// cannot be reached.
+func NewEngine(opts EngineOptions) (*Engine, error) {
+	if err := opts.setDefaults(); err != nil {
+		return nil, err
+	}
+	e := &Engine{
+		near:   opts.Near,
+		far:    newLink(opts.Dial, opts.Now),
+		opts:   opts,
+		floors: newFloors(opts.MaxFloors),
+	}
+	e.reader = reader{e: e}
+	e.watch = &watch{near: opts.Near, reached: e.floors.observe}
+	e.copying = &copying{near: opts.Near, now: opts.Now}
+	e.lag = &lag{max: opts.MaxLag, now: opts.Now}
+	var err error
+	if e.metrics, err = newEngineMetrics(opts.Metrics, e.floors.size); err != nil {
+		return nil, err
+	}
+	return e, nil
+}
+
+// Volume returns the settings as they stand at this site.
+func (e *Engine) Volume(ctx context.Context) (meta.Volume, error) { return e.near.Volume(ctx) }
+
+// State returns where this site stands.
+func (e *Engine) State(ctx context.Context) (meta.State, error) { return e.near.State(ctx) }
+
+// View gives a reader that answers under the options. When this site has not
+// reached opts.AtLeast, it waits or asks the source; ErrBehind means that the
+// source has not reached it either.
+func (e *Engine) View(opts meta.ViewOptions) meta.Reader { return reader{e: e, opts: opts} }
+
+// Change sends the change to the source: one round trip. Later reads through
+// this engine see it.
+//
+// When the source does not answer within ChangeTimeout, it fails with EIO
+// wrapping meta.ErrUnreachable, and the change may or may not have been made.
+func (e *Engine) Change(ctx context.Context, c meta.Change) (meta.Result, error) {
+	ctx, cancel := context.WithTimeout(ctx, e.opts.ChangeTimeout)
+	defer cancel()
+	begin := e.opts.Now()
+	res, err := e.forward(ctx, c)
+	e.metrics.changed(c.Op(), err, e.opts.Now().Sub(begin))
+	if err == nil {
+		e.learnChange(c, &res)
+	}
+	return res, err
+}
+
+// forward makes the change at the source. A session that was ended while the
+// link was cut is replaced by a new one: a change refused for that reason was
+// not made.
+func (e *Engine) forward(ctx context.Context, c meta.Change) (meta.Result, error) {
+	for attempt := 0; ; attempt++ {
+		engine, err := e.far.session(ctx)
+		if err != nil {
+			return meta.Result{}, e.farFailed(c.Op().String(), err)
+		}
+		res, err := engine.Change(ctx, c)
+		switch {
+		case err == nil:
+			e.far.ok()
+			return res, nil
+		case errors.Is(err, meta.ErrSessionEnded) && attempt == 0:
+			e.far.ended()
+		case isUnreachable(err):
+			return res, e.farFailed(c.Op().String(), err)
+		default: // the source said no, because of something that may not be here yet
+			e.far.ok()
+			e.floors.suspect(keysOf(c)...)
+			return res, err
+		}
+	}
+}
+
+// farFailed notes that the source did not answer, and makes the error of it.
+func (e *Engine) farFailed(op string, err error) error {
+	if errors.Is(err, errNoSession) || errors.Is(err, errClosed) {
+		return &meta.Error{Op: op, Errno: syscall.EIO, Err: err}
+	}
+	if !isUnreachable(err) {
+		return err
+	}
+	return unreachable(op, e.far.fail(err))
+}
+
+// learnChange notes what a change left behind, so that reads never see what was
+// before it.
+func (e *Engine) learnChange(c meta.Change, res *meta.Result) {
+	if res.Position.IsZero() {
+		return // there was nothing to change
+	}
+	e.watch.notReached(res.Position, e.opts.Now())
+	for i := range res.Effects {
+		e.learnEffect(res.Position, &res.Effects[i])
+	}
+	for _, k := range keysOf(c) { // effects may have been left out
+		e.floors.raise(res.Position, k, content{})
+	}
+}
+
+func (e *Engine) learnEffect(at meta.Position, f *meta.Effect) {
+	switch f.Kind {
+	case meta.EffectInode:
+		e.floors.raise(at, inodeKey(f.Ino), content{attr: &f.Attr})
+	case meta.EffectInodeGone:
+		e.floors.raise(at, inodeKey(f.Ino), content{gone: true})
+	case meta.EffectEntry:
+		e.floors.raise(at, entryKey(f.Parent, f.Name), content{child: f.Ino})
+	case meta.EffectEntryGone:
+		e.floors.raise(at, entryKey(f.Parent, f.Name), content{gone: true})
+	case meta.EffectTarget:
+		e.floors.raise(at, inodeKey(f.Ino), content{target: string(f.Value)})
+	case meta.EffectChunk, meta.EffectChunkGone, meta.EffectXattr, meta.EffectXattrGone:
+		e.floors.raise(at, inodeKey(f.Ino), content{})
+	default: // sessions, settings, references: nothing that reads of files see
+	}
+}
+
+// keysOf names what a change is about, as far as the request tells.
+func keysOf(c meta.Change) []key {
+	switch c := c.(type) {
+	case meta.Make:
+		return []key{inodeKey(c.Parent), entryKey(c.Parent, c.Name)}
+	case meta.Link:
+		return []key{inodeKey(c.Ino), inodeKey(c.Parent), entryKey(c.Parent, c.Name)}
+	case meta.Unlink:
+		return []key{inodeKey(c.Parent), entryKey(c.Parent, c.Name)}
+	case meta.Rmdir:
+		return []key{inodeKey(c.Parent), entryKey(c.Parent, c.Name)}
+	case meta.Rename:
+		return []key{
+			inodeKey(c.OldParent), entryKey(c.OldParent, c.OldName),
+			inodeKey(c.NewParent), entryKey(c.NewParent, c.NewName),
+		}
+	case meta.SetAttr:
+		return []key{inodeKey(c.Ino)}
+	case meta.Commit:
+		return []key{inodeKey(c.Ino)}
+	case meta.SetXattr:
+		return []key{inodeKey(c.Ino)}
+	case meta.RemoveXattr:
+		return []key{inodeKey(c.Ino)}
+	case meta.Purge:
+		return []key{inodeKey(c.Orphan.Ino)}
+	default:
+		return nil
+	}
+}
+
+// StartSession registers this client at the source. When the source cannot be
+// reached, that is left to the next change or heartbeat: reads need no session.
+func (e *Engine) StartSession(ctx context.Context, info meta.SessionInfo) error {
+	ctx, cancel := context.WithTimeout(ctx, e.opts.ChangeTimeout)
+	defer cancel()
+	e.far.want(info)
+	if _, err := e.far.session(ctx); err != nil {
+		if !isUnreachable(err) {
+			return err
+		}
+		e.opts.Logger.WarnContext(ctx, "the source does not answer: reads work, changes fail until it does", slog.Any("error", err))
+	}
+	return nil
+}
+
+// Heartbeat keeps the session at the source alive, and starts it when that has
+// not been possible before or when it was ended during a cut.
+func (e *Engine) Heartbeat(ctx context.Context, open []meta.Ino) error {
+	ctx, cancel := context.WithTimeout(ctx, e.opts.ChangeTimeout)
+	defer cancel()
+	for attempt := 0; ; attempt++ {
+		engine, err := e.far.session(ctx)
+		if err != nil {
+			return e.farFailed("heartbeat", err)
+		}
+		err = engine.Heartbeat(ctx, open)
+		switch {
+		case err == nil:
+			e.far.ok()
+			return nil
+		case errors.Is(err, meta.ErrSessionEnded) && attempt == 0:
+			e.opts.Logger.WarnContext(ctx, "the session was ended at the source: starting another")
+			e.far.ended()
+		default:
+			return e.farFailed("heartbeat", err)
+		}
+	}
+}
+
+// EndSession ends the session at the source, if one is registered.
+func (e *Engine) EndSession(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, e.opts.ChangeTimeout)
+	defer cancel()
+	engine, started := e.far.forget()
+	if !started {
+		return nil
+	}
+	return engine.EndSession(ctx)
+}
+
+// Orphans asks the source.
+func (e *Engine) Orphans(ctx context.Context, before time.Time, limit int) ([]meta.Orphan, error) {
+	p, err := e.purger(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return p.Orphans(ctx, before, limit)
+}
+
+// Sessions asks the source.
+func (e *Engine) Sessions(ctx context.Context) ([]meta.Session, error) {
+	p, err := e.purger(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return p.Sessions(ctx)
+}
+
+func (e *Engine) purger(ctx context.Context) (meta.Purger, error) {
+	engine, err := e.far.get(ctx)
+	if err != nil {
+		return nil, e.farFailed("orphans", err)
+	}
+	p, ok := engine.(meta.Purger)
+	if !ok {
+		return nil, &meta.Error{Op: "orphans", Errno: syscall.ENOTSUP}
+	}
+	return p, nil
+}
+
+// Close ends the connections of both sites, not the session.
+func (e *Engine) Close() error {
+	err := e.far.close()
+	err = errors.Join(err, e.near.Close())
+	e.reads.Wait()
+	e.watch.running.Wait()
+	return err
+}

@@ -1,0 +1,157 @@
+package mirror
+
+import (
+	"sync"
+	"time"
+
+	"mirrorfs/meta"
+)
+
+// The states of a mirror.
+const (
+	StateBootstrapping = "bootstrapping" // its first copy is under way
+	StateFollowing     = "following"     // it applies the source's log as it grows
+	StateStalled       = "stalled"       // it must not go on; the reason says why and what to do
+	StateFenced        = "fenced"        // its source was replaced by another site
+)
+
+// note is what a runner leaves at its site for status.
+type note struct {
+	State   string        `json:"state"`
+	Reason  string        `json:"reason,omitempty"`
+	Applied meta.Position `json:"applied"`
+	// Head is where the source was seen last.
+	Head meta.Position `json:"head"`
+	// AppliedTime is when the last applied change was made, by its client's clock.
+	AppliedTime time.Time `json:"applied_time,omitzero"`
+	// Fresh is a time at which the source had nothing that is not here.
+	Fresh    time.Time `json:"fresh,omitzero"`
+	LinkDown time.Time `json:"link_down_since,omitzero"`
+	Seen     time.Time `json:"seen"` // when the runner wrote this
+}
+
+// lag tells how far behind the mirror is: records, and how old the oldest change
+// that is not here is at most.
+func (n *note) lag(now time.Time) (records uint64, age time.Duration) {
+	if n.Applied.Seq < n.Head.Seq {
+		records = n.Head.Seq - n.Applied.Seq
+	}
+	known := n.Fresh
+	if n.AppliedTime.After(known) {
+		known = n.AppliedTime
+	}
+	if known.IsZero() || records == 0 && n.LinkDown.IsZero() {
+		return records, 0
+	}
+	return records, max(now.Sub(known), 0)
+}
+
+// progress is where a runner is.
+type progress struct {
+	now func() time.Time
+
+	mu   sync.Mutex
+	note note
+	role meta.Role
+}
+
+func newProgress(now func() time.Time) *progress {
+	return &progress{now: now, note: note{State: StateBootstrapping}}
+}
+
+// stands notes the state of this site.
+func (p *progress) stands(s meta.State) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.note.Applied, p.role = s.Position, s.Role
+	if p.note.State == StateBootstrapping && s.Role == meta.RoleMirror {
+		p.note.State, p.note.Reason = StateFollowing, ""
+	}
+}
+
+// applying notes the time of a change that is being applied.
+func (p *progress) applying(ns int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.note.AppliedTime = time.Unix(0, ns).UTC()
+}
+
+// following notes that a part of the log was applied, and nothing is in the way.
+func (p *progress) following(s meta.State, f fetched) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	n := &p.note
+	n.Applied, p.role, n.LinkDown = s.Position, s.Role, time.Time{}
+	if f.drained {
+		n.Fresh = f.sent
+	}
+	if n.Head.Before(n.Applied) || f.drained && n.Applied.Before(n.Head) && len(f.records) == 0 {
+		n.Head = n.Applied
+	}
+	if s.Role == meta.RoleBootstrapping {
+		n.State, n.Reason = StateBootstrapping, "replaying what changed during the copy"
+	} else {
+		n.State, n.Reason = StateFollowing, ""
+	}
+}
+
+// sawHead notes where the source stands.
+func (p *progress) sawHead(at meta.Position) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.note.Head = later(at, p.note.Applied)
+}
+
+// copying notes how far the first copy is.
+func (p *progress) copying(reason string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.note.State, p.note.Reason = StateBootstrapping, reason
+}
+
+// stop notes that the mirror must not go on, and whether that is new.
+func (p *progress) stop(state, reason string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.role == meta.RoleBootstrapping && state == StateStalled {
+		state, reason = StateBootstrapping, "the copy begins anew: "+reason
+	}
+	changed := p.note.State != state || p.note.Reason != reason
+	p.note.State, p.note.Reason = state, reason
+	return changed
+}
+
+// trouble notes a reason without a change of state.
+func (p *progress) trouble(reason string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.note.Reason = reason
+}
+
+// linkLost notes that the source does not answer. The state stays.
+func (p *progress) linkLost(err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.note.LinkDown.IsZero() {
+		p.note.LinkDown = p.now()
+	}
+	if p.note.State != StateStalled && p.note.State != StateFenced {
+		p.note.Reason = "link down since " + p.note.LinkDown.UTC().Format(time.RFC3339) + ": " + err.Error()
+	}
+}
+
+// linkUp notes that the source answers again.
+func (p *progress) linkUp() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.note.LinkDown = time.Time{}
+}
+
+// snapshot is where the runner is now.
+func (p *progress) snapshot() note {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	n := p.note
+	n.Seen = p.now().UTC()
+	return n
+}

@@ -1,0 +1,120 @@
+package mirror
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"mirrorfs/meta"
+)
+
+const (
+	// noteAnyway and reportAnyway are how often a runner shows that it lives when
+	// nothing changes.
+	noteAnyway   = 5 * time.Second
+	reportAnyway = 10 * time.Second
+	// callTimeout bounds a call to either site that nothing waits for.
+	callTimeout = 5 * time.Second
+)
+
+// keepNote writes where the runner is among the facts of this site, for status.
+func (r *runner) keepNote(ctx context.Context) error {
+	tick := time.NewTicker(r.cfg.ReportInterval)
+	defer tick.Stop()
+	var last note
+	for {
+		n := r.progress.snapshot()
+		same := n
+		same.Seen, same.Fresh = last.Seen, last.Fresh
+		if same != last || n.Seen.Sub(last.Seen) > noteAnyway {
+			r.writeNote(ctx)
+			last = n
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+func (r *runner) writeNote(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	if err := setLocal(ctx, r.cfg.Replica, localRunner, r.progress.snapshot()); err != nil {
+		r.cfg.Logger.DebugContext(ctx, "the runner's note was not written", slog.Any("error", err))
+	}
+}
+
+// report tells the source how far this mirror is, learns where the source is, and
+// trims the source's log. Failures are left to the next time: whether the link
+// is up is for follow to say.
+func (r *runner) report(ctx context.Context, src Upstream) error {
+	tick := time.NewTicker(r.cfg.ReportInterval)
+	defer tick.Stop()
+	var last meta.MirrorState
+	var trimmed time.Time
+	for {
+		n := r.progress.snapshot()
+		same := r.mirrorState(&n)
+		same.Seen = last.Seen
+		if same != last || n.Seen.Sub(last.Seen) > reportAnyway {
+			last = r.acknowledge(ctx, src, &n, last)
+		}
+		if n.Seen.Sub(n.Fresh) > 2*max(r.cfg.ReportInterval, r.cfg.TailWait) {
+			r.askHead(ctx, src)
+		}
+		if n.Seen.Sub(trimmed) > r.cfg.TrimInterval {
+			r.trim(ctx, src)
+			trimmed = n.Seen
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+func (r *runner) mirrorState(n *note) meta.MirrorState {
+	return meta.MirrorState{
+		Site: r.info.Site, Name: r.info.Name, Mode: r.info.Mode,
+		State: n.State, Reason: n.Reason, Applied: n.Applied, Seen: n.Seen,
+	}
+}
+
+// acknowledge reports to the source and returns what it was told last.
+func (r *runner) acknowledge(ctx context.Context, src Upstream, n *note, last meta.MirrorState) meta.MirrorState {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	if n.Applied.IsZero() {
+		return last // not known yet
+	}
+	s := r.mirrorState(n)
+	if err := src.Acknowledge(ctx, s); err != nil {
+		r.cfg.Logger.DebugContext(ctx, "the source was not told how far this mirror is", slog.Any("error", err))
+		return last
+	}
+	return s
+}
+
+func (r *runner) askHead(ctx context.Context, src Upstream) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	if s, err := src.State(ctx); err == nil {
+		r.progress.sawHead(s.Position)
+	}
+}
+
+func (r *runner) trim(ctx context.Context, src Upstream) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	n, err := src.TrimLog(ctx, r.cfg.KeepRecords)
+	if err != nil {
+		r.cfg.Logger.DebugContext(ctx, "the source's log was not trimmed", slog.Any("error", err))
+		return
+	}
+	if n > 0 {
+		r.cfg.Logger.DebugContext(ctx, "the source's log was trimmed", slog.Int64("records", n))
+	}
+}

@@ -1,0 +1,103 @@
+package mirror
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/url"
+
+	"mirrorfs/meta"
+)
+
+// Site is one site's metadata with all that mirroring needs of it.
+type Site interface {
+	meta.Engine
+	meta.Source
+	meta.Replica
+}
+
+// Upstream is the source's metadata as a mirror's runner uses it.
+type Upstream interface {
+	meta.Source
+	Close() error
+}
+
+// Names of what a mirror keeps among the facts of its site (meta.Replica.Local).
+const (
+	localInfo   = "mirror" // JSON of Info
+	localRunner = "runner" // JSON of note
+	localCopy   = "copy"   // JSON of claim
+)
+
+// ModeDemand is the data mode of a mirror that has metadata only: blocks are read
+// from the source's bucket and kept in caches; what is written goes to the source's
+// bucket. It is the only mode of this version.
+const ModeDemand = "demand"
+
+// Info says of which mirror a site is.
+type Info struct {
+	// Source is the address of the source's metadata, without password.
+	Source string `json:"source"`
+	// SourceSite is the number of the source's site: the home of what is written
+	// through this mirror.
+	SourceSite uint8 `json:"source_site_id"`
+	// Site and Name are this site's number and name.
+	Site uint8  `json:"site_id"`
+	Name string `json:"site"`
+	Mode string `json:"mode"`
+	// VolumeID tells two volumes of one name apart.
+	VolumeID string `json:"volume_id"`
+	// Removed says that the source does not keep its log for this mirror any more.
+	Removed bool `json:"removed,omitempty"`
+}
+
+// ErrNotMirror says that a site is not a mirror's.
+var ErrNotMirror = errors.New("this site is not a mirror")
+
+// Of tells of which mirror a site is; ErrNotMirror when it is none. It is what a
+// mount asks to find the source.
+func Of(ctx context.Context, site interface {
+	Local(context.Context) (map[string]string, error)
+},
+) (Info, error) {
+	local, err := site.Local(ctx)
+	if err != nil {
+		return Info{}, err
+	}
+	return infoFrom(local)
+}
+
+func infoFrom(local map[string]string) (Info, error) {
+	var info Info
+	text, ok := local[localInfo]
+	if !ok || text == "" {
+		return info, ErrNotMirror
+	}
+	if err := json.Unmarshal([]byte(text), &info); err != nil {
+		return info, fmt.Errorf("facts of this mirror: %w", err)
+	}
+	return info, nil
+}
+
+// setLocal stores one fact of a site as JSON.
+func setLocal(ctx context.Context, r meta.Replica, name string, v any) error {
+	text, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	return r.SetLocal(ctx, map[string]string{name: string(text)})
+}
+
+// withoutPassword removes a password from an address.
+func withoutPassword(addr string) string {
+	u, err := url.Parse(addr)
+	if err != nil || u.User == nil {
+		return addr
+	}
+	if _, has := u.User.Password(); !has {
+		return addr
+	}
+	u.User = url.User(u.User.Username())
+	return u.String()
+}
