@@ -32,6 +32,7 @@ clients of a mirror, from MIRRORFS_SOURCE_PASSWORD.`,
 	root.SetErr(c.stderr)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usagef("%w", err) })
 	root.AddCommand(
+		newDemoCommand(c),
 		newLocalCommand(c),
 		newVersionCommand(c),
 	)
