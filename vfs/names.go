@@ -68,15 +68,14 @@ func (fs *FS) Link(ctx context.Context, c meta.Link) (meta.Node, error) {
 	return res.Node, err
 }
 
-// Unlink removes a name of anything but a directory, and gives the inode that
-// lost it. A file that is open stays readable and writable until its last
+// Unlink removes a name of anything but a directory. A file that is open stays readable and writable until its last
 // Release, here and on other clients. One round trip.
-func (fs *FS) Unlink(ctx context.Context, c meta.Unlink) (meta.Node, error) {
+func (fs *FS) Unlink(ctx context.Context, c meta.Unlink) error {
 	if err := checkOld("unlink", c.Parent, c.Name); err != nil {
-		return meta.Node{}, err
+		return err
 	}
-	res, err := fs.change(ctx, c)
-	return res.Node, err
+	_, err := fs.change(ctx, c)
+	return err
 }
 
 // Rmdir removes an empty directory. One round trip.
@@ -94,19 +93,18 @@ func (fs *FS) Rmdir(ctx context.Context, c meta.Rmdir) error {
 	return err
 }
 
-// Rename moves a name, over an existing one if flags allow it, and gives the
-// inode moved. One round trip.
-func (fs *FS) Rename(ctx context.Context, c meta.Rename) (meta.Node, error) {
+// Rename moves a name, over an existing one if flags allow it. One round trip.
+func (fs *FS) Rename(ctx context.Context, c meta.Rename) error {
 	if c.Flags == meta.RenameNoReplace|meta.RenameExchange || c.Flags&^(meta.RenameNoReplace|meta.RenameExchange) != 0 {
-		return meta.Node{}, refuse("rename", c.OldParent, c.OldName, syscall.EINVAL)
+		return refuse("rename", c.OldParent, c.OldName, syscall.EINVAL)
 	}
 	for _, err := range []error{checkOld("rename", c.OldParent, c.OldName), checkOld("rename", c.NewParent, c.NewName)} {
 		if err != nil {
-			return meta.Node{}, err
+			return err
 		}
 	}
-	res, err := fs.change(ctx, c)
-	return res.Node, err
+	_, err := fs.change(ctx, c)
+	return err
 }
 
 // ReadLink gives the target of a symbolic link. One round trip.
