@@ -8,12 +8,15 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"mirrorfs/cmd/mirrorfs/wan"
+	"mirrorfs/meta/redis/local"
 	"mirrorfs/meta/redis/redistest"
+	"mirrorfs/object/s3/s3test"
 )
 
 // commandTimeout bounds a command that is expected to end by itself.
@@ -70,10 +73,40 @@ func (w *World) Dir(name string) string {
 	return dir
 }
 
-// Redis starts a server and returns the address of its database 0, on TCP.
+// Redis starts a server and returns its address, a unix socket.
 func (w *World) Redis() string {
 	w.t.Helper()
-	return redistest.Start(w.t, redistest.TCP(), redistest.AOF())
+	return redistest.Start(w.t, redistest.AOF())
+}
+
+// Calls tells how often a server that Redis started was called for a command, in
+// lower case: "fcall" for changes, "fcall_ro" for questions.
+func (w *World) Calls(meta, command string) int64 {
+	w.t.Helper()
+	info, err := local.InfoAt(context.Background(), w.socket(meta))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	_, rest, ok := strings.Cut(info["cmdstat_"+command], "calls=")
+	if !ok {
+		return 0 // never called
+	}
+	number, _, _ := strings.Cut(rest, ",")
+	n, err := strconv.ParseInt(number, 10, 64)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return n
+}
+
+// socket is the path of a server's socket.
+func (w *World) socket(meta string) string {
+	w.t.Helper()
+	socket, ok := strings.CutPrefix(meta, "unix://")
+	if !ok {
+		w.t.Fatalf("%s: want an address that Redis returned", meta)
+	}
+	return socket
 }
 
 // FileBucket makes a bucket in a directory and returns its address.
@@ -82,21 +115,26 @@ func (w *World) FileBucket(name string) string {
 	return "file://" + w.Dir(name)
 }
 
-// Link puts a wide-area link in front of a metadata address and returns the
-// address beyond the link.
+// S3Bucket starts a real S3 server with one bucket and returns the bucket's
+// address. The processes that start from now on have its keys.
+func (w *World) S3Bucket(name string) string {
+	w.t.Helper()
+	server := s3test.Start(w.t)
+	w.env = append(w.env, server.Env()...)
+	w.env = append(w.env, "AWS_CONFIG_FILE=/dev/null", "AWS_SHARED_CREDENTIALS_FILE=/dev/null", "AWS_EC2_METADATA_DISABLED=true")
+	return server.Address(name)
+}
+
+// Link puts a wide-area link in front of a server that Redis started, and returns
+// the address that it has beyond the link.
 func (w *World) Link(meta string, rtt time.Duration) (*wan.Link, string) {
 	w.t.Helper()
-	rest, ok := strings.CutPrefix(meta, "redis://")
-	if !ok {
-		w.t.Fatalf("link to %s: want redis://", meta)
-	}
-	host, path, _ := strings.Cut(rest, "/")
-	l, err := wan.Listen(context.Background(), "tcp", host, rtt)
+	l, err := wan.Listen(context.Background(), "unix", w.socket(meta), rtt)
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	w.t.Cleanup(func() { _ = l.Close() })
-	return l, "redis://" + l.Addr() + "/" + path
+	return l, "redis://" + l.Addr() + "/0"
 }
 
 // Result is what a command that ended left.
