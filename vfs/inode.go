@@ -120,7 +120,10 @@ func (in *inode) forget() {
 
 // committed takes over the outcome of a commit of this client. mu is held.
 func (in *inode) committed(a *meta.Attr, chunks []meta.ChunkExtents, now int64) {
-	known, complete := in.chunks, in.complete && in.valid
+	known, complete := in.chunks, in.complete
+	if old := in.attr.Inline; old != nil {
+		known, complete = map[uint32]*extentMap{0: flatten([]meta.Extent{*old})}, true
+	}
 	in.attr, in.valid, in.askedAt = *a, true, now
 	if a.Inline != nil { // all bytes are those just written
 		in.chunks, in.complete, in.sure = nil, true, true
@@ -156,7 +159,7 @@ func (in *inode) extents(index uint32) (m *extentMap, ok bool) {
 	if m, ok := in.chunks[index]; ok {
 		return m, true
 	}
-	if a.Inline != nil {
+	if a.Inline != nil { // chunks is nil
 		if index > 0 || a.Inline.Len == 0 {
 			return nil, true
 		}
