@@ -160,7 +160,10 @@ func (c *DiskCache) Close() error {
 	files := c.opened
 	c.opened = nil
 	c.mu.Unlock()
-	err := c.index.compact(c.snapshot)
+	if err := c.index.compact(c.snapshot); err != nil { // the old one is as good
+		c.log.Warn("the cache's index could not be rewritten", slog.Any("error", err))
+	}
+	var err error
 	for _, e := range files {
 		err = errors.Join(err, e.file.Close())
 	}

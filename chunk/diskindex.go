@@ -154,7 +154,7 @@ func (x *diskIndex) compact(snapshot func([]byte) []byte) error {
 		err = os.Rename(tmp, x.path)
 	}
 	if err != nil {
-		return errors.Join(err, file.Close())
+		return errors.Join(err, file.Close(), os.Remove(tmp))
 	}
 	old := x.file
 	x.file, x.records = file, int64(len(b)-len(indexMagic))/indexRecordBytes

@@ -36,6 +36,9 @@ type Segment struct {
 // is none, the segment is a hole. Neighbours that continue each other are
 // joined. It takes O(len(extents)), and O(k log k) for the k in range.
 func Resolve(extents []Extent, pos, n uint32) []Segment {
+	if n == 0 {
+		return nil
+	}
 	end := uint64(pos) + uint64(n)
 	var hits []int
 	for i := range extents {

@@ -23,7 +23,7 @@ type Readahead struct {
 // to means nothing. It may reach past the end of the file.
 func (r *Readahead) Next(off, n int64) (from, to int64) {
 	block, limit := r.limits()
-	if !r.follows(off, block) {
+	if !r.follows(off, n, block) {
 		*r = Readahead{BlockBytes: r.BlockBytes, MaxBytes: r.MaxBytes, next: off + n, run: n}
 		if off != 0 || n < groupBytes { // a first large read at the start is the start of more
 			return 0, 0
@@ -59,12 +59,13 @@ func (r *Readahead) extend(block int64) (from, to int64) {
 	return from, to
 }
 
-// follows tells whether a read at off belongs to the run of reads before it.
-func (r *Readahead) follows(off, block int64) bool {
+// follows tells whether a read of n bytes at off belongs to the run of reads before it.
+func (r *Readahead) follows(off, n, block int64) bool {
 	if r.run == 0 {
 		return false
 	}
-	slack := min(block, max(r.run, groupBytes))
+	const disorder = 8 // reads of one size that may be under way at once
+	slack := min(block, max(r.run, disorder*n))
 	return off >= r.next-slack && off <= r.next+slack
 }
 
