@@ -108,7 +108,7 @@ func far[T any](ctx context.Context, r reader, q query[T]) reply[T] {
 		Observe: func(at meta.Position) { p.at = at },
 	}))
 	if isUnreachable(p.err) {
-		p.err = r.e.farFailed(q.op, p.err)
+		p.err = r.e.farFailed(q.op, r.e.far.fail(p.err))
 		return p
 	}
 	if ctx.Err() != nil && p.at.IsZero() {

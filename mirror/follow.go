@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"sync"
 	"time"
 
 	"mirrorfs/meta"
@@ -34,12 +35,10 @@ const checkIdle = 5 * time.Second
 func (r *runner) follow(ctx context.Context, src Upstream, state meta.State, target meta.Position, backoff *backoff) error {
 	ctx, cancel := context.WithCancel(ctx)
 	batches := make(chan fetched, 1)
-	done := make(chan struct{})
-	defer func() { cancel(); <-done }()
-	go func() {
-		defer close(done)
-		r.fetch(ctx, src, state, batches)
-	}()
+	var fetching sync.WaitGroup
+	defer func() { cancel(); fetching.Wait() }()
+	from := state
+	fetching.Go(func() { r.fetch(ctx, src, from, batches) })
 
 	if !target.IsZero() && !state.Position.Before(target) { // nothing happened during the copy
 		next, err := r.apply(ctx, state, nil, target)

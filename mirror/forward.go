@@ -160,7 +160,7 @@ func (e *Engine) forward(ctx context.Context, c meta.Change) (meta.Result, error
 		case errors.Is(err, meta.ErrSessionEnded) && attempt == 0:
 			e.far.ended()
 		case isUnreachable(err):
-			return res, e.farFailed(c.Op().String(), err)
+			return res, e.farFailed(c.Op().String(), e.far.fail(err))
 		default: // the source said no, because of something that may not be here yet
 			e.far.ok()
 			e.floors.suspect(keysOf(c)...)
@@ -169,7 +169,7 @@ func (e *Engine) forward(ctx context.Context, c meta.Change) (meta.Result, error
 	}
 }
 
-// farFailed notes that the source did not answer, and makes the error of it.
+// farFailed makes the error of a source that did not answer.
 func (e *Engine) farFailed(op string, err error) error {
 	if errors.Is(err, errNoSession) || errors.Is(err, errClosed) {
 		return &meta.Error{Op: op, Errno: syscall.EIO, Err: err}
@@ -177,7 +177,7 @@ func (e *Engine) farFailed(op string, err error) error {
 	if !isUnreachable(err) {
 		return err
 	}
-	return unreachable(op, e.far.fail(err))
+	return unreachable(op, err)
 }
 
 // learnChange notes what a change left behind, so that reads never see what was
@@ -278,7 +278,7 @@ func (e *Engine) Heartbeat(ctx context.Context, open []meta.Ino) error {
 			e.opts.Logger.WarnContext(ctx, "the session was ended at the source: starting another")
 			e.far.ended()
 		default:
-			return e.farFailed("heartbeat", err)
+			return e.farFailed("heartbeat", e.far.fail(err))
 		}
 	}
 }

@@ -122,6 +122,9 @@ func Run(ctx context.Context, cfg Config) error {
 		return err
 	}
 	info, err := Of(ctx, cfg.Replica)
+	if ctx.Err() != nil {
+		return nil
+	}
 	if err != nil {
 		return err
 	}
