@@ -25,6 +25,12 @@ var (
 	ErrNoBucket = errors.New("bucket does not exist")
 	// ErrInvalid: the request can never succeed (key too long, say).
 	ErrInvalid = errors.New("invalid request")
+	// ErrTimeout: an attempt took too long and was given up (WithRetry). The caller's
+	// own ctx ending shows as its ctx.Err() instead.
+	ErrTimeout = errors.New("timed out")
+	// ErrChanged: the object was replaced while its body was read, and what is left
+	// of it is gone. Beginning anew gives the new one.
+	ErrChanged = errors.New("object changed during the read")
 )
 
 // Info describes an object.

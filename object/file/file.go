@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -38,7 +39,9 @@ func New(root string) (*Store, error) {
 }
 
 // String returns "file:///dir".
-func (s *Store) String() string { return "file://" + s.root }
+func (s *Store) String() string {
+	return (&url.URL{Scheme: "file", Path: s.root}).String()
+}
 
 // Create makes the directory and its parents, durably.
 func (s *Store) Create(ctx context.Context) error {
@@ -149,9 +152,13 @@ func (s *Store) cause(err error) error {
 }
 
 func infoOf(key string, st fs.FileInfo) object.Info {
+	return object.Info{Key: key, Size: st.Size(), ModTime: st.ModTime(), ETag: etagOf(st)}
+}
+
+func etagOf(st fs.FileInfo) string {
 	etag := strconv.FormatInt(st.ModTime().UnixNano(), 16)
 	if sys, ok := st.Sys().(*syscall.Stat_t); ok {
 		etag += "-" + strconv.FormatUint(sys.Ino, 16)
 	}
-	return object.Info{Key: key, Size: st.Size(), ModTime: st.ModTime(), ETag: etag}
+	return etag
 }

@@ -3,6 +3,7 @@ package file
 import (
 	"context"
 	"io"
+	"io/fs"
 	"os"
 
 	"mirrorfs/object"
@@ -13,6 +14,7 @@ type reader struct {
 	ctx  context.Context //nolint:containedctx // it lives as long as the Get that it belongs to
 	key  string
 	file *os.File
+	stat fs.FileInfo
 	left int64 // bytes still to come, or the file is shorter than it was
 }
 
@@ -55,7 +57,7 @@ func newReader(ctx context.Context, key string, f *os.File, off, n int64) (*read
 			return nil, err
 		}
 	}
-	return &reader{ctx: ctx, key: key, file: f, left: left}, nil
+	return &reader{ctx: ctx, key: key, file: f, stat: st, left: left}, nil
 }
 
 // Read reads from the file straight into p.
@@ -92,6 +94,9 @@ func (r *reader) WriteTo(w io.Writer) (int64, error) {
 	}
 	return done, nil
 }
+
+// Version is the object's ETag.
+func (r *reader) Version() string { return etagOf(r.stat) }
 
 // Close closes the file.
 func (r *reader) Close() error { return r.file.Close() }

@@ -6,6 +6,8 @@ import (
 	"net/url"
 	"strings"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"mirrorfs/object"
 	"mirrorfs/object/file"
 	"mirrorfs/object/mem"
@@ -14,18 +16,49 @@ import (
 
 const forms = "file:///dir, s3://bucket/prefix?endpoint=http://host:port&region=r&path_style=true, or mem://name"
 
-// Options of opening. The zero value gives file and s3 stores.
+// Options of opening. The zero value is for production: retries with their
+// defaults, 64 requests at once, no metrics, and no mem:// addresses.
 type Options struct {
 	// Memory holds the buckets of mem:// addresses, which exist only for those who
 	// share it. Nil refuses such addresses.
 	Memory *mem.Space
-	// Connections is how many requests may run at once to one endpoint with kept
-	// connections; 0 means 64.
+	// Connections is how many requests may run at once, each with a connection of
+	// its own; 0 means 64.
 	Connections int
+	// Retry is how requests are repeated.
+	Retry object.RetryOptions
+	// Metrics of every attempt, with the label store=Name; nil means none. Name is
+	// "bucket" if empty.
+	Metrics prometheus.Registerer
+	Name    string
 }
 
-// Bare opens the store at addr without any wrapper. It connects to nothing yet,
-// but may read credentials from files. A wrong address gives object.ErrInvalid.
+const defaultConnections = 64
+
+// Store opens the store at addr behind WithMetrics, WithRetry and WithLimit. It
+// connects to nothing yet, but may read credentials from files. A wrong address
+// gives object.ErrInvalid.
+func Store(ctx context.Context, addr string, opts Options) (object.Store, error) {
+	if opts.Connections <= 0 {
+		opts.Connections = defaultConnections
+	}
+	if opts.Name == "" {
+		opts.Name = "bucket"
+	}
+	s, err := Bare(ctx, addr, opts)
+	if err != nil {
+		return nil, err
+	}
+	s, err = object.WithMetrics(s, opts.Name, opts.Metrics)
+	if err != nil {
+		return nil, err
+	}
+	// The limit is outermost: waiting for a turn must not use up an attempt's time.
+	return object.WithLimit(object.WithRetry(s, opts.Retry), opts.Connections), nil
+}
+
+// Bare opens the store at addr without wrappers. Of opts it uses Memory and
+// Connections.
 func Bare(ctx context.Context, addr string, opts Options) (object.Store, error) {
 	s, err := bare(ctx, addr, opts)
 	if err != nil {
@@ -131,18 +164,16 @@ func boolean(name, value string) (bool, error) {
 	return false, object.Invalidf("%s=%q, want true or false", name, value)
 }
 
-// redact cuts user and password out of an address for an error message.
+// redact cuts what may be a secret out of an address for an error message: all
+// before an '@', and the settings, of which the cause names the wrong one.
 func redact(addr string) string {
+	addr, _, _ = strings.Cut(addr, "?")
 	scheme, rest, ok := strings.Cut(addr, "://")
 	if !ok {
 		return addr
 	}
-	host, path, slash := strings.Cut(rest, "/")
-	if i := strings.LastIndexByte(host, '@'); i >= 0 {
-		host = "***@" + host[i+1:]
+	if i := strings.LastIndexByte(rest, '@'); i >= 0 {
+		rest = "***" + rest[i:]
 	}
-	if slash {
-		path = "/" + path
-	}
-	return scheme + "://" + host + path
+	return scheme + "://" + rest
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awss3 "github.com/aws/aws-sdk-go-v2/service/s3"
@@ -49,7 +50,7 @@ func (s *Store) get(ctx context.Context, key string, off, n int64) (io.ReadClose
 		_ = out.Body.Close() // it is the whole object
 		return nil, fmt.Errorf("the server ignored the range %s", *in.Range)
 	}
-	b := &body{key: key, body: out.Body, left: -1}
+	b := &body{key: key, etag: etag(out.ETag), body: out.Body, left: -1}
 	if out.ContentLength != nil {
 		b.left = *out.ContentLength
 	}
@@ -59,6 +60,7 @@ func (s *Store) get(ctx context.Context, key string, off, n int64) (io.ReadClose
 // body names the key in errors and knows when it must not end yet.
 type body struct {
 	key  string
+	etag string
 	body io.ReadCloser
 	left int64 // bytes still to come; negative if the server did not say
 }
@@ -79,4 +81,10 @@ func (b *body) Read(p []byte) (int, error) {
 	return n, object.Fail("get", b.key, err)
 }
 
+// Version is the object's ETag.
+func (b *body) Version() string { return b.etag }
+
 func (b *body) Close() error { return b.body.Close() }
+
+// etag is without the quotes that HTTP puts around it.
+func etag(header *string) string { return strings.Trim(aws.ToString(header), `"`) }

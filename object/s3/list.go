@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/url"
-	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awss3 "github.com/aws/aws-sdk-go-v2/service/s3"
@@ -61,6 +60,6 @@ func listed(o *types.Object, encoding types.EncodingType) (object.Info, error) {
 	}
 	return object.Info{
 		Key: key, Size: aws.ToInt64(o.Size), ModTime: aws.ToTime(o.LastModified),
-		ETag: strings.Trim(aws.ToString(o.ETag), `"`),
+		ETag: etag(o.ETag),
 	}, nil
 }

@@ -182,7 +182,7 @@ func (s *Store) Head(ctx context.Context, key string) (object.Info, error) {
 	}
 	return object.Info{
 		Key: key, Size: aws.ToInt64(out.ContentLength), ModTime: aws.ToTime(out.LastModified),
-		ETag: strings.Trim(aws.ToString(out.ETag), `"`),
+		ETag: etag(out.ETag),
 	}, nil
 }
 
