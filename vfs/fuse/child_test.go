@@ -1,0 +1,186 @@
+package fuse_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	_ "net/http/pprof" // the child is profiled through it
+	"os"
+	"os/signal"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"mirrorfs/chunk"
+	"mirrorfs/meta"
+	"mirrorfs/meta/model"
+	"mirrorfs/object"
+	"mirrorfs/object/file"
+	"mirrorfs/vfs"
+	"mirrorfs/vfs/fuse"
+)
+
+// childEnv holds the child's config as JSON; the test binary is the child when
+// it is set. A mount served by the test's own process could wait for itself.
+const childEnv = "MIRRORFS_FUSE_CHILD"
+
+// childConfig says what a child serves: the same volume at each of Dirs, each by
+// a client of its own.
+type childConfig struct {
+	Dirs    []string
+	Meta    string // address of Redis; empty is a volume in the child's memory
+	Bucket  string // directory
+	Cache   string // directory; empty is a cache in memory
+	Volume  string
+	Subdir  string        // shown as root
+	Timeout time.Duration // of attributes and entries
+	AttrAge time.Duration // of vfs.Options
+	// NegativeTimeout, ReadOnly and Grace are fuse.Options'.
+	NegativeTimeout time.Duration
+	ReadOnly        bool
+	Grace           time.Duration
+	Debug           bool
+	Pprof           string // address
+}
+
+func TestMain(m *testing.M) {
+	config := os.Getenv(childEnv)
+	if config == "" {
+		os.Exit(m.Run())
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
+	err := runChild(ctx, config)
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "child:", err)
+		os.Exit(1)
+	}
+	os.Exit(0)
+}
+
+// ready is what the child prints when its mounts answer.
+const ready = "ready"
+
+func runChild(ctx context.Context, config string) error {
+	var c childConfig
+	if err := json.Unmarshal([]byte(config), &c); err != nil {
+		return err
+	}
+	level := slog.LevelInfo
+	if c.Debug {
+		level = slog.LevelDebug
+	}
+	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
+	if c.Pprof != "" {
+		go func() { _ = http.ListenAndServe(c.Pprof, nil) }() //nolint:gosec // a test on loopback
+	}
+	engines, err := c.engines(ctx)
+	if err != nil {
+		return err
+	}
+	store, err := file.New(c.Bucket)
+	if err != nil {
+		return err
+	}
+	var all sync.WaitGroup
+	errs := make([]error, len(c.Dirs))
+	mounted := make(chan struct{}, len(c.Dirs))
+	for i, dir := range c.Dirs {
+		all.Go(func() {
+			errs[i] = c.serve(ctx, dir, engines[i], store, log, func() { mounted <- struct{}{} })
+			mounted <- struct{}{}
+		})
+	}
+	for range c.Dirs {
+		<-mounted
+	}
+	if err := errors.Join(errs...); err == nil {
+		fmt.Println(ready)
+	}
+	all.Wait()
+	return errors.Join(errs...)
+}
+
+// engines gives one for each of Dirs.
+func (c *childConfig) engines(ctx context.Context) ([]meta.Engine, error) {
+	if c.Meta != "" {
+		return redisEngines(ctx, c)
+	}
+	first := model.New(meta.Volume{Name: c.Volume}, nil)
+	list := []meta.Engine{first}
+	for len(list) < len(c.Dirs) {
+		list = append(list, first.Client())
+	}
+	return list, nil
+}
+
+// serve mounts one client and runs it until it is unmounted or ctx ends.
+func (c *childConfig) serve(ctx context.Context, dir string, engine meta.Engine, store object.Store, log *slog.Logger, mounted func()) error {
+	blocks, closeBlocks, err := c.blocks(store)
+	if err != nil {
+		return err
+	}
+	defer closeBlocks()
+	opts := vfs.Options{
+		Engine: engine, Blocks: blocks, ReadOnly: c.ReadOnly, Logger: log, AttrAge: c.AttrAge,
+		Session: meta.SessionInfo{Host: "test", PID: os.Getpid(), Kind: "mount", Mount: dir, Version: "test", Started: time.Now()},
+	}
+	if c.Subdir != "" {
+		nodes, err := engine.Resolve(ctx, meta.RootIno, c.Subdir)
+		if err != nil {
+			return err
+		}
+		opts.Root = nodes[len(nodes)-1].Ino
+	}
+	fs, err := vfs.New(opts)
+	if err != nil {
+		return err
+	}
+	running, stop := context.WithCancel(context.WithoutCancel(ctx))
+	var run sync.WaitGroup
+	run.Go(func() { _ = fs.Run(running) }) // it returns nil
+	server, err := fuse.Mount(ctx, fuse.Options{
+		FS: fs, Dir: dir, Volume: c.Volume, ReadOnly: c.ReadOnly, Grace: c.Grace,
+		AttrTimeout: c.Timeout, EntryTimeout: c.Timeout, NegativeTimeout: c.NegativeTimeout, Logger: log, Debug: c.Debug,
+	})
+	if err == nil {
+		mounted()
+		err = server.Run(ctx)
+	}
+	stop()
+	run.Wait()
+	shut, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
+	defer cancel()
+	return errors.Join(err, fs.Shutdown(shut), engine.Close())
+}
+
+func (c *childConfig) blocks(store object.Store) (*chunk.Blocks, func(), error) {
+	var cache chunk.Cache = chunk.NewMemCache(256 << 20)
+	closeCache := func() {}
+	if c.Cache != "" {
+		disk, err := chunk.OpenDiskCache(c.Cache, chunk.DiskOptions{})
+		if err != nil {
+			return nil, nil, err
+		}
+		cache = disk
+		closeCache = closer(disk)
+	}
+	blocks, err := chunk.New(store, cache, chunk.Options{})
+	if err != nil {
+		return nil, nil, err
+	}
+	return blocks, func() { _ = blocks.Close(); closeCache() }, nil
+}
+
+func closer(c any) func() {
+	return func() {
+		if c, ok := c.(io.Closer); ok {
+			_ = c.Close()
+		}
+	}
+}

@@ -1,0 +1,133 @@
+package fuse
+
+import (
+	"syscall"
+
+	gofuse "github.com/hanwen/go-fuse/v2/fuse"
+	"golang.org/x/sys/unix"
+
+	"mirrorfs/meta"
+	"mirrorfs/vfs"
+)
+
+// openFlags are those of open(2) that vfs is told. O_APPEND is not among them:
+// the kernel writes dirty pages of a mapping through the same handle, at their
+// place, so Write tells the two apart by request.
+const openFlags = syscall.O_ACCMODE | syscall.O_TRUNC | syscall.O_EXCL
+
+// Create makes a file and opens it.
+func (r *raw) Create(_ <-chan struct{}, in *gofuse.CreateIn, name string, out *gofuse.CreateOut) gofuse.Status {
+	defer r.metrics.observe(opCreate)()
+	c := meta.Make{Parent: r.ino(in.NodeId), Name: name, Mode: in.Mode&0o7777 | meta.TypeFile, UID: in.Uid, GID: in.Gid}
+	node, f, err := r.fs.Create(changing(), c, in.Flags&openFlags)
+	if err != nil {
+		return r.status("create", err)
+	}
+	r.fillEntry(&out.EntryOut, &node)
+	r.fillOpen(&out.OpenOut, f)
+	return gofuse.OK
+}
+
+// Open opens a file, and with O_TRUNC cuts it off.
+func (r *raw) Open(cancel <-chan struct{}, in *gofuse.OpenIn, out *gofuse.OpenOut) gofuse.Status {
+	defer r.metrics.observe(opOpen)()
+	ctx := reading(cancel, &in.InHeader)
+	defer ctx.finish()
+	f, err := r.fs.Open(ctx, r.ino(in.NodeId), in.Flags&openFlags)
+	if err != nil {
+		return r.status("open", err)
+	}
+	if in.Mode&gofuse.OPEN_KILL_SUIDGID != 0 && in.Flags&syscall.O_TRUNC != 0 {
+		if _, err := r.fs.SetAttr(changing(), meta.SetAttr{Ino: f.Ino(), Set: meta.ClearSetID}); err != nil {
+			f.Release()
+			return r.status("open", err)
+		}
+	}
+	r.fillOpen(out, f)
+	return gofuse.OK
+}
+
+func (r *raw) fillOpen(out *gofuse.OpenOut, f *vfs.File) {
+	out.Fh = r.files.add(f)
+	if f.KeepCache() {
+		out.OpenFlags |= gofuse.FOPEN_KEEP_CACHE
+	}
+	if f.Flags()&syscall.O_ACCMODE == syscall.O_RDONLY {
+		out.OpenFlags |= gofuse.FOPEN_NOFLUSH // there is nothing that its close could write
+	}
+}
+
+// Write puts data into a file. Data is the kernel's order of bytes at an offset,
+// except that an append goes to the end of the file as vfs knows it, which
+// another client may have moved.
+func (r *raw) Write(_ <-chan struct{}, in *gofuse.WriteIn, data []byte) (uint32, gofuse.Status) {
+	defer r.metrics.observe(opWrite)()
+	f := r.files.get(in.Fh)
+	if f == nil {
+		return 0, gofuse.EBADF
+	}
+	var n int
+	var err error
+	if in.Flags&syscall.O_APPEND != 0 && in.WriteFlags&gofuse.WRITE_CACHE == 0 {
+		var off int64
+		off, n, err = f.Append(changing(), data)
+		if err == nil && off != int64(in.Offset) {
+			r.misplaced(in, off)
+		}
+	} else {
+		n, err = f.Write(changing(), data, int64(in.Offset))
+	}
+	if err != nil {
+		return 0, r.status("write", err)
+	}
+	if in.WriteFlags&gofuse.WRITE_KILL_SUIDGID != 0 {
+		f.ClearSetID()
+	}
+	return uint32(n), gofuse.OK
+}
+
+// misplaced drops the pages in which the kernel keeps appended data at an offset
+// where it is not. The kernel holds their locks until the write is answered, so
+// they are dropped behind.
+func (r *raw) misplaced(in *gofuse.WriteIn, off int64) {
+	node, from := in.NodeId, min(int64(in.Offset), off)
+	go func() {
+		if st := r.server.InodeNotify(node, from, 0); st != gofuse.OK && st != gofuse.ENOENT {
+			r.log.Warn("the kernel keeps pages that are out of date", inoAttr(r.ino(node)), errnoAttr(st))
+		}
+	}()
+}
+
+// Flush is close(2) of a descriptor: what was written becomes durable, or the
+// program learns that it did not.
+func (r *raw) Flush(_ <-chan struct{}, in *gofuse.FlushIn) gofuse.Status {
+	defer r.metrics.observe(opFlush)()
+	f := r.files.get(in.Fh)
+	if f == nil {
+		return gofuse.EBADF
+	}
+	return r.status("flush", f.Flush(changing()))
+}
+
+// Fsync makes what was written durable.
+func (r *raw) Fsync(_ <-chan struct{}, in *gofuse.FsyncIn) gofuse.Status {
+	defer r.metrics.observe(opFsync)()
+	f := r.files.get(in.Fh)
+	if f == nil {
+		return gofuse.EBADF
+	}
+	return r.status("fsync", f.Fsync(changing()))
+}
+
+// Release ends a handle. The program that closed it does not wait for this.
+func (r *raw) Release(_ <-chan struct{}, in *gofuse.ReleaseIn) {
+	defer r.metrics.observe(opRelease)()
+	if f := r.files.remove(in.Fh); f != nil {
+		f.Release()
+	}
+}
+
+// Fallocate is refused in the one way after which programs do without.
+func (r *raw) Fallocate(<-chan struct{}, *gofuse.FallocateIn) gofuse.Status {
+	return gofuse.Status(unix.EOPNOTSUPP)
+}

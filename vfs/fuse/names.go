@@ -1,0 +1,157 @@
+package fuse
+
+import (
+	"syscall"
+
+	gofuse "github.com/hanwen/go-fuse/v2/fuse"
+
+	"mirrorfs/meta"
+)
+
+// Lookup finds a name. One that does not exist may be remembered as such by the
+// kernel: node ID 0 with a timeout.
+func (r *raw) Lookup(cancel <-chan struct{}, h *gofuse.InHeader, name string, out *gofuse.EntryOut) gofuse.Status {
+	defer r.metrics.observe(opLookup)()
+	ctx := reading(cancel, h)
+	defer ctx.finish()
+	node, err := r.fs.Lookup(ctx, r.ino(h.NodeId), name)
+	if err != nil {
+		if r.opts.NegativeTimeout > 0 && meta.Errno(err) == syscall.ENOENT {
+			out.SetEntryTimeout(r.opts.NegativeTimeout)
+			return gofuse.OK
+		}
+		return r.status("lookup", err)
+	}
+	r.fillEntry(out, &node)
+	return gofuse.OK
+}
+
+// GetAttr gives attributes.
+func (r *raw) GetAttr(cancel <-chan struct{}, in *gofuse.GetAttrIn, out *gofuse.AttrOut) gofuse.Status {
+	defer r.metrics.observe(opGetAttr)()
+	ctx := reading(cancel, &in.InHeader)
+	defer ctx.finish()
+	node, err := r.fs.GetAttr(ctx, r.ino(in.NodeId))
+	if err != nil {
+		return r.status("getattr", err)
+	}
+	r.fillAttrOut(out, &node)
+	return gofuse.OK
+}
+
+// SetAttr changes attributes: chmod, chown, utimensat, truncate.
+func (r *raw) SetAttr(_ <-chan struct{}, in *gofuse.SetAttrIn, out *gofuse.AttrOut) gofuse.Status {
+	defer r.metrics.observe(opSetAttr)()
+	c := setAttrOf(r.ino(in.NodeId), &in.SetAttrInCommon)
+	var node meta.Node
+	var err error
+	if c.Set == 0 { // chown(-1, -1), say
+		node, err = r.fs.GetAttr(changing(), c.Ino)
+	} else {
+		node, err = r.fs.SetAttr(changing(), c)
+	}
+	if err != nil {
+		return r.status("setattr", err)
+	}
+	r.fillAttrOut(out, &node)
+	return gofuse.OK
+}
+
+// make answers mknod, mkdir and symlink.
+func (r *raw) make(o op, c meta.Make, h *gofuse.InHeader, out *gofuse.EntryOut) gofuse.Status {
+	defer r.metrics.observe(o)()
+	c.Parent, c.UID, c.GID = r.ino(h.NodeId), h.Uid, h.Gid
+	node, err := r.fs.Make(changing(), c)
+	if err != nil {
+		return r.status(o.String(), err)
+	}
+	r.fillEntry(out, &node)
+	return gofuse.OK
+}
+
+// Mknod makes a file, fifo, socket or device.
+func (r *raw) Mknod(_ <-chan struct{}, in *gofuse.MknodIn, name string, out *gofuse.EntryOut) gofuse.Status {
+	return r.make(opMknod, meta.Make{Name: name, Mode: in.Mode, Rdev: in.Rdev}, &in.InHeader, out)
+}
+
+// Mkdir makes a directory.
+func (r *raw) Mkdir(_ <-chan struct{}, in *gofuse.MkdirIn, name string, out *gofuse.EntryOut) gofuse.Status {
+	return r.make(opMkdir, meta.Make{Name: name, Mode: in.Mode&0o7777 | meta.TypeDir}, &in.InHeader, out)
+}
+
+// Symlink makes a symbolic link.
+func (r *raw) Symlink(_ <-chan struct{}, h *gofuse.InHeader, target, name string, out *gofuse.EntryOut) gofuse.Status {
+	return r.make(opSymlink, meta.Make{Name: name, Mode: 0o777 | meta.TypeSymlink, Target: target}, h, out)
+}
+
+// Readlink gives a symbolic link's target. It never changes, so the kernel asks
+// once.
+func (r *raw) Readlink(cancel <-chan struct{}, h *gofuse.InHeader) ([]byte, gofuse.Status) {
+	defer r.metrics.observe(opReadlink)()
+	ctx := reading(cancel, h)
+	defer ctx.finish()
+	target, err := r.fs.ReadLink(ctx, r.ino(h.NodeId))
+	if err != nil {
+		return nil, r.status("readlink", err)
+	}
+	return []byte(target), gofuse.OK
+}
+
+// Link gives a file another name.
+func (r *raw) Link(_ <-chan struct{}, in *gofuse.LinkIn, name string, out *gofuse.EntryOut) gofuse.Status {
+	defer r.metrics.observe(opLink)()
+	node, err := r.fs.Link(changing(), meta.Link{Ino: r.ino(in.Oldnodeid), Parent: r.ino(in.NodeId), Name: name})
+	if err != nil {
+		return r.status("link", err)
+	}
+	r.fillEntry(out, &node)
+	return gofuse.OK
+}
+
+// Unlink removes the name of a file.
+func (r *raw) Unlink(_ <-chan struct{}, h *gofuse.InHeader, name string) gofuse.Status {
+	defer r.metrics.observe(opUnlink)()
+	return r.status("unlink", r.fs.Unlink(changing(), meta.Unlink{Parent: r.ino(h.NodeId), Name: name}))
+}
+
+// Rmdir removes an empty directory.
+func (r *raw) Rmdir(_ <-chan struct{}, h *gofuse.InHeader, name string) gofuse.Status {
+	defer r.metrics.observe(opRmdir)()
+	return r.status("rmdir", r.fs.Rmdir(changing(), meta.Rmdir{Parent: r.ino(h.NodeId), Name: name}))
+}
+
+// Rename moves a name. The flags of renameat2(2) have the numbers of meta's;
+// RENAME_WHITEOUT is refused.
+func (r *raw) Rename(_ <-chan struct{}, in *gofuse.RenameIn, oldName, newName string) gofuse.Status {
+	defer r.metrics.observe(opRename)()
+	flags := meta.RenameFlags(in.Flags)
+	if flags&^(meta.RenameNoReplace|meta.RenameExchange) != 0 {
+		return gofuse.EINVAL
+	}
+	return r.status("rename", r.fs.Rename(changing(), meta.Rename{
+		OldParent: r.ino(in.NodeId), OldName: oldName,
+		NewParent: r.ino(in.Newdir), NewName: newName,
+		Flags: flags,
+	}))
+}
+
+// fsBlock is the unit in which sizes of the volume are told.
+const fsBlock = 4096
+
+// StatFs says what the volume holds.
+func (r *raw) StatFs(cancel <-chan struct{}, h *gofuse.InHeader, out *gofuse.StatfsOut) gofuse.Status {
+	defer r.metrics.observe(opStatFS)()
+	ctx := reading(cancel, h)
+	defer ctx.finish()
+	st, err := r.fs.StatFS(ctx)
+	if err != nil {
+		return r.status("statfs", err)
+	}
+	out.Bsize, out.Frsize, out.NameLen = fsBlock, fsBlock, meta.MaxNameBytes
+	out.Blocks = st.Total.Bytes / fsBlock
+	out.Bfree = (st.Total.Bytes - st.Used.Bytes) / fsBlock
+	out.Bavail = out.Bfree
+	out.Files = st.Total.Inodes
+	out.Ffree = st.Total.Inodes - st.Used.Inodes
+	return gofuse.OK
+}
