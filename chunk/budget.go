@@ -66,6 +66,10 @@ func (g *budget) shrink(used, draining int64) {
 	g.mu.Unlock()
 }
 
+// tight tells whether more than half of the limit is in use: whatever can wait
+// should not hold memory now.
+func (g *budget) tight() bool { return g.inUse() > g.limit/2 }
+
 func (g *budget) inUse() int64 {
 	g.mu.Lock()
 	defer g.mu.Unlock()

@@ -35,7 +35,7 @@ func TestAKilledWriterLosesNoClosedSlice(t *testing.T) {
 	t.Logf("seed %d", seed)
 	rng := rand.New(rand.NewPCG(seed, 0))
 	closed := 0
-	for range 6 {
+	for range 4 {
 		closed = kill(t, dir, closed, 1+rng.IntN(25))
 	}
 	store := &store{Store: openStore(t, dir)}

@@ -139,6 +139,7 @@ func lockDir(dir string) (*os.File, error) {
 // without it.
 func (c *DiskCache) Run(ctx context.Context) error {
 	c.sweep(ctx)
+	c.remove(c.makeRoom(0))
 	const interval = 30 * time.Second
 	tick := time.NewTicker(interval)
 	defer tick.Stop()

@@ -180,9 +180,9 @@ func TestDamagedCacheFilesAreNeverServed(t *testing.T) {
 			t.Logf("seed %d", seed)
 			rng := rand.New(rand.NewPCG(seed, 0))
 			s, dir := newStore(t), t.TempDir()
-			data := warm(t, s, dir, 6, mib+77)
+			data := warm(t, s, dir, 6, mib/2+77)
 			for _, path := range files(t, dir)[:4] {
-				do(t, rng, path, mib+77)
+				do(t, rng, path, mib/2+77)
 			}
 			c := openCache(t, dir, chunk.DiskOptions{})
 			if got := readAll(t, s, c, data); got.gets < 4 || got.gets > 20 {
@@ -236,7 +236,7 @@ func TestRandomCrashes(t *testing.T) {
 	s, dir := newStore(t), t.TempDir()
 	c := openCache(t, dir, chunk.DiskOptions{LimitBytes: 5 * mib}) // so that some are evicted
 	data := fill(t, s, c, 12, mib/2+99)
-	for range 20 {
+	for range 10 {
 		crashed := t.TempDir()
 		must(t, os.CopyFS(crashed, os.DirFS(dir)))
 		for _, path := range files(t, crashed) {
@@ -403,7 +403,7 @@ func TestAFullDiskStopsCachingOnly(t *testing.T) {
 	t.Cleanup(func() { must(t, unix.Unmount(dir, 0)) })
 	s := newStore(t)
 	c := openCache(t, dir, chunk.DiskOptions{})
-	data := fill(t, s, c, 30, mib)
+	data := fill(t, s, c, 16, mib)
 	readAll(t, s, c, data)
 	if c.Bytes() > 8*mib || c.Bytes() < 2*mib {
 		t.Errorf("the cache says that it takes %d bytes", c.Bytes())
@@ -435,7 +435,7 @@ func TestCacheUnderStorm(t *testing.T) {
 	for g := range 8 {
 		all.Go(func() {
 			rng := rand.New(rand.NewPCG(seed, uint64(g)))
-			for range 200 {
+			for range 60 {
 				i := rng.IntN(len(data))
 				segs := []chunk.Segment{segment(uint64(i+1), len(data[i]))}
 				if rng.IntN(10) == 0 {

@@ -110,13 +110,19 @@ func (c *DiskCache) freeDeficit(need int64) int64 {
 }
 
 // doom marks entries that nobody holds for removal, those used longest ago
-// first, until they take want bytes. Called with mu held.
+// first, until they take want bytes. One that is held is in use, and counts as
+// used now. Called with mu held.
 func (c *DiskCache) doom(want int64) []*diskEntry {
+	const maxHeld = 256 // bounds the search when nearly all are held
 	var victims []*diskEntry
-	for e := c.recent.prev; e != &c.recent && want > 0 && !c.closed; {
-		older := e
-		e = e.prev
+	for held := 0; want > 0 && held < maxHeld && !c.closed; {
+		older := c.recent.prev
+		if older == &c.recent {
+			break
+		}
 		if older.pins.Load() > 0 {
+			held++
+			c.touch(older)
 			continue
 		}
 		older.doomed = true

@@ -21,7 +21,8 @@ type Options struct {
 	// reader; 0 means 64 MiB.
 	PrefetchBytes int64
 	// NoWriteThrough keeps what is written out of the cache. Without it, a block
-	// that was uploaded enters the cache afterwards, best effort.
+	// that was uploaded enters the cache afterwards, unless more than half of
+	// BufferBytes is in use.
 	NoWriteThrough bool
 	Logger         *slog.Logger
 	Metrics        prometheus.Registerer

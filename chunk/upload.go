@@ -34,8 +34,10 @@ func (w *Writer) upload(ctx context.Context, blk *outBlock) {
 	}
 }
 
-// store makes a block durable, tells so, and then offers it to the cache: a
-// slow cache delays no one but those who need the memory.
+// store makes a block durable, tells so, and then offers it to the cache, unless
+// writers are short of memory: a disk that cannot keep up with a large write
+// would only slow it down, and what is written at that pace does not stay in a
+// cache for long.
 func (w *Writer) store(ctx context.Context, index int, blk *outBlock) {
 	id := blockID{slice: w.slice, index: uint32(index), home: w.home}
 	buf := blk.buf
@@ -49,7 +51,7 @@ func (w *Writer) store(ctx context.Context, index int, blk *outBlock) {
 	w.pending--
 	w.notify()
 	w.mu.Unlock()
-	if err == nil && w.b.retains && !w.b.opts.NoWriteThrough {
+	if err == nil && w.b.retains && !w.b.opts.NoWriteThrough && !w.b.budget.tight() {
 		w.b.offer(id, buf.bytes[w.room():w.room()+blk.n], sum, buf)
 	}
 	w.mu.Lock()

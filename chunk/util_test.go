@@ -2,6 +2,7 @@ package chunk_test
 
 import (
 	"context"
+	"encoding/binary"
 	"io"
 	"math/rand/v2"
 	"sync"
@@ -120,14 +121,22 @@ func newBlocks(t *testing.T, s object.Store, c chunk.Cache, opts chunk.Options) 
 	return b
 }
 
-// random gives n bytes that depend on seed only.
+// noise is random bytes; their number is no multiple of anything.
+var noise = sync.OnceValue(func() []byte {
+	b := make([]byte, 1<<20+4099)
+	_, _ = rand.NewChaCha8([32]byte{1}).Read(b)
+	return b
+})
+
+// random gives n bytes that depend on seed, and differ from page to page.
 func random(seed uint64, n int) []byte {
-	var key [32]byte
-	for i := range 8 {
-		key[i] = byte(seed >> (8 * i))
+	b := make([]byte, 0, n)
+	for from := int(seed * 7919 % 1_000_003); len(b) < n; from = 0 {
+		b = append(b, noise()[from:min(len(noise()), from+n-len(b))]...)
 	}
-	b := make([]byte, n)
-	_, _ = rand.NewChaCha8(key).Read(b)
+	for page := 0; page+8 <= n; page += 4096 {
+		binary.LittleEndian.PutUint64(b[page:], seed^uint64(page)<<32)
+	}
 	return b
 }
 
