@@ -1,0 +1,150 @@
+package redis
+
+import (
+	"context"
+	"errors"
+	"net"
+	"time"
+
+	goredis "github.com/redis/go-redis/v9"
+)
+
+// server is a connected Redis with the functions of a volume.
+type server struct {
+	client goredis.UniversalClient
+	opts   Options
+	addr   Address
+	volume string
+	key    string // {volume}:v, the key that every function is called with
+	meters meters
+}
+
+// A call is one function with its arguments. The first argument of a change is its
+// head, whose last byte tells how often the change was sent before.
+type call struct {
+	function string
+	readOnly bool
+	args     []any
+	head     []byte // of a change; else nil
+	sends    int    // how often it was sent, set by invoke
+}
+
+// Waits between sends of one call.
+const (
+	firstBackoff = 5 * time.Millisecond
+	maxBackoff   = time.Second
+)
+
+// invoke sends a call until it is answered, by a result or an error of the server's. A
+// connection that breaks, a server that is starting or changing its role, and functions
+// that are missing are all reasons to send it again: a question may be asked twice, and a
+// change is recognized by its session, slot and number.
+//
+// A change that may have been sent runs to its end whatever becomes of ctx: the
+// caller must learn what happened. ctx ends what was surely not sent.
+func (s *server) invoke(ctx context.Context, c *call) (any, error) {
+	start := time.Now()
+	sendCtx, cancel := context.WithTimeout(ctx, s.opts.ChangeTimeout)
+	if c.head != nil {
+		cancel()
+		sendCtx, cancel = context.WithTimeout(context.WithoutCancel(ctx), s.opts.ChangeTimeout)
+	}
+	defer cancel()
+	reply, err := s.send(ctx, sendCtx, c)
+	s.meters.observe(c.function, start, err)
+	return reply, err
+}
+
+func (s *server) send(ctx, sendCtx context.Context, c *call) (any, error) {
+	command := s.command(c)
+	sent := false
+	backoff := firstBackoff
+	for attempt := 0; ; attempt++ {
+		if c.head != nil {
+			c.head[len(c.head)-1] = byte(min(attempt, 255))
+		}
+		c.sends = attempt + 1
+		reply, err := s.client.Do(sendCtx, command...).Result()
+		if err == nil {
+			return reply, nil
+		}
+		var refused goredis.Error
+		switch answered := errors.As(err, &refused); {
+		case answered && isMissing(err):
+			if err := s.loadLibrary(sendCtx, s.key); err != nil && !isPassing(err) {
+				return nil, err
+			}
+			continue
+		case answered && !isPassing(err):
+			return nil, err
+		case !answered:
+			sent = sent || mayBeSent(err)
+		}
+		if attempt == 0 && mayBeSent(err) {
+			continue // most often a connection that broke while it was idle
+		}
+		s.opts.Logger.DebugContext(ctx, "metadata call is sent again", logString("function", c.function), logInt("attempt", attempt+1), logError(err))
+		if err := pause(ctx, sendCtx, sent && c.head != nil, backoff, err); err != nil {
+			return nil, err
+		}
+		backoff = min(2*backoff, maxBackoff)
+	}
+}
+
+// pause waits before a call is sent again. It returns why that is not to be.
+func pause(ctx, sendCtx context.Context, committed bool, backoff time.Duration, cause error) error {
+	done := ctx.Done()
+	if committed {
+		done = nil
+	}
+	timer := time.NewTimer(backoff)
+	defer timer.Stop()
+	select {
+	case <-done:
+		return errors.Join(ctx.Err(), cause)
+	case <-sendCtx.Done():
+		return &unreachableError{cause: cause}
+	case <-timer.C:
+		return nil
+	}
+}
+
+// unreachableError says that no answer came within Options.ChangeTimeout.
+type unreachableError struct{ cause error }
+
+func (e *unreachableError) Error() string { return e.cause.Error() }
+func (e *unreachableError) Unwrap() error { return e.cause }
+
+func (s *server) command(c *call) []any {
+	name := "fcall"
+	if c.readOnly {
+		name = "fcall_ro"
+	}
+	command := make([]any, 0, 5+len(c.args))
+	command = append(command, name, functionPrefix+c.function, 1, s.key)
+	if c.head != nil {
+		command = append(command, c.head)
+	}
+	return append(command, c.args...)
+}
+
+// mayBeSent reports whether a request may have reached the server although it failed.
+func mayBeSent(err error) bool {
+	var op *net.OpError
+	if errors.As(err, &op) && op.Op == "dial" {
+		return false
+	}
+	var dns *net.DNSError
+	return !errors.As(err, &dns) && !errors.Is(err, goredis.ErrPoolTimeout) && !errors.Is(err, goredis.ErrPoolExhausted)
+}
+
+// isPassing reports whether the server refused a call for a reason that passes: it is
+// loading its file, or another server is about to take its place. Nothing was done.
+func isPassing(err error) bool {
+	for _, prefix := range []string{"LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "BUSY", "NOREPLICAS"} {
+		if goredis.HasErrorPrefix(err, prefix) {
+			return true
+		}
+	}
+	return false
+}

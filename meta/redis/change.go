@@ -1,0 +1,198 @@
+package redis
+
+import (
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"syscall"
+	"time"
+
+	"mirrorfs/meta"
+)
+
+// Change implements meta.Engine.
+func (e *Engine) Change(ctx context.Context, c meta.Change) (meta.Result, error) {
+	about := subject(c)
+	if err := ctx.Err(); err != nil {
+		about.Errno, about.Err = syscall.EINTR, err
+		return meta.Result{}, &about
+	}
+	if errno := meta.Check(c); errno != 0 {
+		about.Errno = errno
+		return meta.Result{}, &about
+	}
+	now := e.opts.now()
+	function, args, err := e.arguments(c, now)
+	if err != nil {
+		return meta.Result{}, e.fail(ctx, about, err)
+	}
+	return e.change(ctx, about, c.Op(), now, e.current(), function, args)
+}
+
+// change makes a change under a session.
+func (e *Engine) change(ctx context.Context, about meta.Error, op meta.Op, now time.Time, session meta.SessionID, function string, args []any) (meta.Result, error) {
+	place := &slot{}
+	if session != 0 {
+		var err error
+		if place, err = e.slots.get(ctx); err != nil {
+			return meta.Result{}, e.fail(ctx, about, err)
+		}
+		defer e.slots.put(place)
+	}
+	reply, err := e.invoke(ctx, &call{function: function, head: changeHead(op, now, session, place), args: args})
+	if err != nil {
+		return meta.Result{}, e.fail(ctx, about, err)
+	}
+	text, _ := reply.(string)
+	res, err := meta.DecodeReply([]byte(text))
+	if err != nil {
+		return meta.Result{}, e.fail(ctx, about, err)
+	}
+	if res.Position.IsZero() {
+		res.Effects = nil
+	}
+	return res, nil
+}
+
+// changeHead is the first argument of every change: the beginning of its record, the
+// time in milliseconds, and how often it was sent before.
+func changeHead(op meta.Op, now time.Time, session meta.SessionID, place *slot) []byte {
+	b := make([]byte, 0, 31)
+	b = append(b, 1, byte(op))
+	b = binary.BigEndian.AppendUint64(b, uint64(now.UnixNano())) //nolint:gosec // signed, by its bits
+	b = binary.BigEndian.AppendUint64(b, uint64(session))
+	b = binary.BigEndian.AppendUint16(b, place.index)
+	b = binary.BigEndian.AppendUint32(b, place.number)
+	b = append48(b, uint64(now.UnixMilli())) //nolint:gosec // after 1970
+	return append(b, 0)
+}
+
+// subject says what an error of a change is about.
+func subject(c meta.Change) meta.Error {
+	if c == nil {
+		return meta.Error{Op: "change"}
+	}
+	about := meta.Error{Op: c.Op().String()}
+	switch c := c.(type) {
+	case meta.Make:
+		about.Ino, about.Name = c.Parent, c.Name
+	case meta.Link:
+		about.Ino, about.Name = c.Ino, c.Name
+	case meta.Unlink:
+		about.Ino, about.Name = c.Parent, c.Name
+	case meta.Rmdir:
+		about.Ino, about.Name = c.Parent, c.Name
+	case meta.Rename:
+		about.Ino, about.Name = c.OldParent, c.OldName
+	case meta.SetAttr:
+		about.Ino = c.Ino
+	case meta.Commit:
+		about.Ino = c.Ino
+	case meta.SetXattr:
+		about.Ino, about.Name = c.Ino, c.Name
+	case meta.RemoveXattr:
+		about.Ino, about.Name = c.Ino, c.Name
+	case meta.Purge:
+		about.Ino, about.Name = c.Orphan.Ino, c.Orphan.Name
+	}
+	return about
+}
+
+// arguments gives the function of a change and its arguments after the head.
+func (e *Engine) arguments(c meta.Change, now time.Time) (string, []any, error) {
+	switch c := c.(type) {
+	case meta.Make:
+		return "make", makeArgs(&c, now), nil
+	case meta.Link:
+		return "link", []any{uint64(c.Ino), uint64(c.Parent), c.Name}, nil
+	case meta.Unlink:
+		return "unlink", []any{uint64(c.Parent), c.Name}, nil
+	case meta.Rmdir:
+		return "rmdir", []any{uint64(c.Parent), c.Name}, nil
+	case meta.Rename:
+		return "rename", []any{uint64(c.OldParent), c.OldName, uint64(c.NewParent), c.NewName, uint32(c.Flags)}, nil
+	case meta.SetAttr:
+		return "setattr", setAttrArgs(&c), nil
+	case meta.Commit:
+		return "commit", commitArgs(&c), nil
+	case meta.SetXattr:
+		return "setxattr", []any{uint64(c.Ino), c.Name, c.Value, int(c.Mode)}, nil
+	case meta.RemoveXattr:
+		return "removexattr", []any{uint64(c.Ino), c.Name}, nil
+	case meta.Reserve:
+		return "reserve", []any{c.Count}, nil
+	case meta.Purge:
+		o := c.Orphan
+		return "purge", []any{o.UnlinkedMs, uint64(o.Ino), uint64(o.Parent), o.Name, e.lifeClock()}, nil
+	case meta.EndOtherSession:
+		force := 0
+		if c.Force {
+			force = 1
+		}
+		return "session_end", []any{sessionBytes(c.ID), force, e.lifeClock()}, nil
+	case meta.Settings:
+		text, err := json.Marshal(c.Volume)
+		return "settings", []any{text}, err
+	default:
+		return "", nil, fmt.Errorf("change %T: %w", c, syscall.ENOSYS)
+	}
+}
+
+func makeArgs(c *meta.Make, now time.Time) []any {
+	ns := now.UnixNano()
+	a := meta.Attr{
+		Mode: c.Mode & (meta.TypeMask | 0o7777), Nlink: 1, UID: c.UID, GID: c.GID,
+		Atime: ns, Mtime: ns, Ctime: ns, Parent: c.Parent,
+	}
+	switch a.Type() {
+	case meta.TypeDir:
+		a.Nlink = 2
+	case meta.TypeSymlink:
+		a.Size = uint64(len(c.Target))
+	case meta.TypeChar, meta.TypeBlock:
+		a.Rdev = c.Rdev
+	}
+	args := []any{uint64(c.Parent), c.Name, meta.AppendInode(nil, &a)}
+	if a.Type() == meta.TypeSymlink {
+		args = append(args, c.Target)
+	}
+	return args
+}
+
+func setAttrArgs(c *meta.SetAttr) []any {
+	b := binary.BigEndian.AppendUint16(nil, uint16(c.Mode&0o7777)) //nolint:gosec // masked
+	b = binary.BigEndian.AppendUint32(b, c.UID)
+	b = binary.BigEndian.AppendUint32(b, c.GID)
+	b = append48(b, c.Size)
+	b = binary.BigEndian.AppendUint64(b, uint64(c.Atime)) //nolint:gosec // signed, by its bits
+	b = binary.BigEndian.AppendUint64(b, uint64(c.Mtime)) //nolint:gosec // signed, by its bits
+	return []any{uint64(c.Ino), uint32(c.Set), b}
+}
+
+func commitArgs(c *meta.Commit) []any {
+	end := uint64(0)
+	args := make([]any, 2, 2+2*len(c.Chunks))
+	for i := range c.Chunks {
+		chunk := &c.Chunks[i]
+		for _, e := range chunk.Extents {
+			end = max(end, uint64(chunk.Index)*meta.ChunkBytes+uint64(e.Pos)+uint64(e.Len))
+		}
+		args = append(args, chunk.Index, meta.AppendExtents(nil, chunk.Extents))
+	}
+	b := append48(nil, end)
+	b = binary.BigEndian.AppendUint64(b, uint64(c.Mtime)) //nolint:gosec // signed, by its bits
+	b = binary.BigEndian.AppendUint64(b, uint64(c.Atime)) //nolint:gosec // signed, by its bits
+	options := byte(0)
+	if c.ClearSetID {
+		options = 1
+	}
+	args[0], args[1] = uint64(c.Ino), append(b, options)
+	return args
+}
+
+func sessionBytes(id meta.SessionID) []byte { return binary.BigEndian.AppendUint64(nil, uint64(id)) }
+
+func append48(b []byte, n uint64) []byte {
+	return append(b, byte(n>>40), byte(n>>32), byte(n>>24), byte(n>>16), byte(n>>8), byte(n))
+}

@@ -1,0 +1,232 @@
+package redis
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync"
+	"syscall"
+
+	goredis "github.com/redis/go-redis/v9"
+
+	"mirrorfs/meta"
+)
+
+// Engine is a volume in Redis. It implements meta.Engine, meta.Purger, meta.Source and
+// meta.Replica; a mirror's metadata answers the questions too, but takes no changes.
+type Engine struct {
+	reader
+	*server
+	slots *slots
+
+	mu      sync.Mutex // guards session
+	session meta.SessionID
+}
+
+var _ interface {
+	meta.Engine
+	meta.Purger
+	meta.Source
+	meta.Replica
+} = (*Engine)(nil)
+
+// volumesKey is the set of the names of all volumes of a server.
+const volumesKey = "mirrorfs:volumes"
+
+// Open connects to the volume that an address names, or to the only one there.
+// meta.ErrNoVolume when there is none.
+func Open(ctx context.Context, address string, opts Options) (*Engine, error) {
+	s, err := connect(ctx, address, opts)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.findVolume(ctx); err != nil {
+		return nil, errors.Join(err, s.client.Close())
+	}
+	e := s.engine()
+	if _, err := e.State(ctx); err != nil {
+		return nil, errors.Join(err, e.Close())
+	}
+	if err := s.prepare(ctx); err != nil {
+		return nil, errors.Join(err, e.Close())
+	}
+	return e, nil
+}
+
+// OpenReplica connects to where a mirror's metadata is or will be: nothing needs to
+// exist yet. Until Replica.Reset, only Local, SetLocal and State make sense, and State
+// is meta.ErrNoVolume.
+func OpenReplica(ctx context.Context, address, volume string, opts Options) (*Engine, error) {
+	s, err := connect(ctx, address, opts)
+	if err != nil {
+		return nil, err
+	}
+	if s.addr.Volume != "" && s.addr.Volume != volume {
+		err := fmt.Errorf("metadata address %s names another volume than %q", s.addr, volume)
+		return nil, errors.Join(err, s.client.Close())
+	}
+	s.setVolume(volume)
+	if err := s.prepare(ctx); err != nil {
+		return nil, errors.Join(err, s.client.Close())
+	}
+	return s.engine(), nil
+}
+
+// Format makes a volume and returns an engine on it, without a session.
+// meta.ErrVolumeExists when there is one of that name.
+func Format(ctx context.Context, address string, v meta.Volume, opts Options) (*Engine, error) {
+	if err := checkVolumeName(v.Name); err != nil {
+		return nil, err
+	}
+	e, err := OpenReplica(ctx, address, v.Name, opts)
+	if err != nil {
+		return nil, err
+	}
+	if err := e.format(ctx, v); err != nil {
+		return nil, errors.Join(err, e.Close())
+	}
+	return e, nil
+}
+
+func (e *Engine) format(ctx context.Context, v meta.Volume) error {
+	about := meta.Error{Op: meta.OpFormat.String(), Name: v.Name}
+	settings, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Errorf("format: %w", err)
+	}
+	now := e.opts.now()
+	ns := now.UnixNano()
+	root := meta.Attr{Mode: meta.TypeDir | 0o755, Nlink: 2, Atime: ns, Mtime: ns, Ctime: ns, Parent: meta.RootIno}
+	head := changeHead(meta.OpFormat, now, 0, &slot{})
+	if _, err := e.invoke(ctx, &call{function: "format", head: head, args: []any{settings, meta.AppendInode(nil, &root)}}); err != nil {
+		err = e.fail(ctx, about, err)
+		if errors.Is(err, syscall.EEXIST) {
+			about.Errno, about.Err = syscall.EEXIST, meta.ErrVolumeExists
+			err = &about
+		}
+		return err
+	}
+	return e.register(ctx)
+}
+
+// register enters the volume in the server's list.
+func (s *server) register(ctx context.Context) error {
+	if err := s.client.SAdd(ctx, volumesKey, s.volume).Err(); err != nil {
+		return s.fail(ctx, meta.Error{Op: "register", Name: s.volume}, err)
+	}
+	return nil
+}
+
+func connect(ctx context.Context, address string, opts Options) (*server, error) {
+	opts.setDefaults()
+	a, err := ParseAddress(address)
+	if err != nil {
+		return nil, err
+	}
+	meters, err := newMeters(opts.Metrics)
+	if err != nil {
+		return nil, fmt.Errorf("metrics of metadata calls: %w", err)
+	}
+	client, err := dial(ctx, a, &opts)
+	if err != nil {
+		return nil, err
+	}
+	return &server{client: client, opts: opts, addr: a, meters: meters}, nil
+}
+
+func (s *server) engine() *Engine {
+	return &Engine{reader: reader{s: s}, server: s, slots: newSlots(s.opts.Slots)}
+}
+
+func (s *server) setVolume(name string) {
+	s.volume = name
+	s.key = s.prefix() + "v"
+}
+
+// prefix begins every key of the volume. The braces make a cluster keep them together.
+func (s *server) prefix() string { return "{" + s.volume + "}:" }
+
+// findVolume sets the volume's name from the address or, if it has none, from the
+// server's list.
+func (s *server) findVolume(ctx context.Context) error {
+	if s.addr.Volume != "" {
+		s.setVolume(s.addr.Volume)
+		return nil
+	}
+	about := meta.Error{Op: "open"}
+	names, err := s.client.SMembers(ctx, volumesKey).Result()
+	switch {
+	case err != nil:
+		return s.fail(ctx, about, err)
+	case len(names) == 0:
+		about.Errno, about.Err = syscall.ENOENT, fmt.Errorf("%w: %s", meta.ErrNoVolume, s.addr)
+		return &about
+	case len(names) > 1:
+		about.Errno = syscall.EINVAL
+		about.Err = fmt.Errorf("%s has several volumes (%q): add ?volume=NAME to the address", s.addr, names)
+		return &about
+	}
+	s.setVolume(names[0])
+	return nil
+}
+
+// prepare loads the functions.
+func (s *server) prepare(ctx context.Context) error {
+	if err := s.loadLibrary(ctx, s.key); err != nil {
+		return s.fail(ctx, meta.Error{Op: "open", Name: s.volume}, err)
+	}
+	return nil
+}
+
+// checkVolumeName refuses names that would make keys that are hard to read, or another
+// hash tag.
+func checkVolumeName(name string) error {
+	if name == "" || len(name) > 63 {
+		return fmt.Errorf("volume name %q: want 1 to 63 characters", name)
+	}
+	for _, r := range name {
+		if (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '-' && r != '_' && r != '.' {
+			return fmt.Errorf("volume name %q: want letters, digits, - _ and . only", name)
+		}
+	}
+	return nil
+}
+
+// Volume implements meta.Engine and meta.Source.
+func (e *Engine) Volume(ctx context.Context) (meta.Volume, error) {
+	about := meta.Error{Op: "volume", Name: e.volume}
+	var v meta.Volume
+	text, err := e.client.HGet(ctx, e.prefix()+"cfg", "volume").Bytes()
+	if errors.Is(err, goredis.Nil) {
+		about.Errno, about.Err = syscall.ENOENT, meta.ErrNoVolume
+		return v, &about
+	}
+	if err == nil {
+		err = json.Unmarshal(text, &v)
+	}
+	if err != nil {
+		return v, e.fail(ctx, about, err)
+	}
+	return v, nil
+}
+
+// State implements meta.Engine, meta.Source and meta.Replica.
+func (e *Engine) State(ctx context.Context) (meta.State, error) {
+	about := meta.Error{Op: "state", Name: e.volume}
+	b, err := e.client.HGet(ctx, e.key, "state").Bytes()
+	if errors.Is(err, goredis.Nil) {
+		about.Errno, about.Err = syscall.ENOENT, fmt.Errorf("%w: %s, volume %q", meta.ErrNoVolume, e.addr, e.volume)
+		return meta.State{}, &about
+	}
+	if err != nil {
+		return meta.State{}, e.fail(ctx, about, err)
+	}
+	return decodeState(b)
+}
+
+// Close implements meta.Engine.
+func (e *Engine) Close() error { return e.client.Close() }
+
+// Address returns where the volume is, without the password.
+func (e *Engine) Address() string { return e.addr.String() }

@@ -1,0 +1,80 @@
+-- setattr and extended attributes.
+
+-- Bits of meta.AttrMask.
+local SET_MODE, SET_UID, SET_GID, SET_SIZE, SET_ATIME, SET_MTIME = 1, 2, 4, 8, 16, 32
+local SET_ATIME_NOW, SET_MTIME_NOW, CLEAR_SETID = 64, 128, 256
+
+-- setattr: inode; mask; mode I2, uid 4, gid 4, size I6, atime 8, mtime 8.
+change('setattr', function(c, args)
+  local ino, set = number(args[2]), number(args[3])
+  local v = C.get(c, ino)
+  if not v then return fail('ENOENT') end
+  if set == 0 then return C.unchanged(c, ino) end
+  local mode, uid, gid, size, atime, mtime = read('>I2c4c4I6c8c8', args[4])
+  local function has(bit) return band(set, bit) ~= 0 end
+  local mtime_now = has(SET_MTIME_NOW)
+  if has(SET_SIZE) then
+    local err = not_file(v)
+    if err then return err end
+    local k = truncate(c, ino, v, size)
+    if too_large(k) then return fail('EFBIG') end
+    v = store(c, ino, v, size, k)
+    mtime_now = mtime_now or not has(SET_MTIME)
+  end
+  if has(SET_MODE) then
+    v = sub(v, 1, 1) .. pack('>I2', band(byte(v, 2), 240) * 256 + mode % 4096) .. sub(v, 4)
+  end
+  if not has(SET_UID) then uid = sub(v, 6, 9) end
+  if not has(SET_GID) then gid = sub(v, 10, 13) end
+  if has(SET_ATIME_NOW) then atime = c.ns elseif not has(SET_ATIME) then atime = sub(v, 14, 21) end
+  if mtime_now then mtime = c.ns elseif not has(SET_MTIME) then mtime = sub(v, 22, 29) end
+  v = sub(v, 1, 5) .. uid .. gid .. atime .. mtime .. c.ns .. sub(v, 38)
+  if has(CLEAR_SETID) then v = clear_setid(v) end
+  C.put(c, ino, v)
+  return C.finish(c, ino)
+end)
+
+-- with_xattrs is an inode value that says whether it has extended attributes, changed now.
+local function with_xattrs(c, v, has)
+  local flags = byte(v, 1)
+  return char(flags - flags % 2 + (has and 1 or 0)) .. sub(v, 2, 29) .. c.ns .. sub(v, 38)
+end
+
+-- setxattr: inode; name; value; mode (0 any, 1 create, 2 replace).
+change('setxattr', function(c, args)
+  local ino, name, value, mode = number(args[2]), args[3], args[4], args[5]
+  local v = C.get(c, ino)
+  if not v then return fail('ENOENT') end
+  if mode ~= '0' then
+    local exists = call('HEXISTS', c.p .. 'a' .. dec(ino), name) == 1
+    if exists and mode == '1' then return fail('EEXIST') end
+    if not exists and mode == '2' then return fail('ENODATA') end
+  end
+  T.put_xattr(c.p, dec(ino), name, value)
+  C.effect(c, pack('>c1I6B', 'X', ino, #name) .. name .. pack('>I4', #value) .. value)
+  C.put(c, ino, with_xattrs(c, v, true))
+  return C.finish(c, ino)
+end)
+
+-- removexattr: inode; name.
+change('removexattr', function(c, args)
+  local ino, name = number(args[2]), args[3]
+  local v = C.get(c, ino)
+  if not v then return fail('ENOENT') end
+  local key = c.p .. 'a' .. dec(ino)
+  if call('HEXISTS', key, name) == 0 then return fail('ENODATA') end
+  T.del_xattr(c.p, dec(ino), name)
+  C.effect(c, pack('>c1I6B', 'x', ino, #name) .. name)
+  C.put(c, ino, with_xattrs(c, v, call('EXISTS', key) == 1))
+  return C.finish(c, ino)
+end)
+
+-- drop_xattrs removes all extended attributes of an inode that goes.
+local function drop_xattrs(c, ino, v)
+  if band(byte(v, 1), 1) == 0 then return end
+  local names = sorted(call('HKEYS', c.p .. 'a' .. dec(ino)))
+  for i = 1, #names do
+    T.del_xattr(c.p, dec(ino), names[i])
+    C.effect(c, pack('>c1I6B', 'x', ino, #names[i]) .. names[i])
+  end
+end

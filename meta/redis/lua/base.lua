@@ -1,0 +1,185 @@
+-- The functions of mirrorfs in Redis. docs/format.md gives the keys and layouts.
+--
+-- All files of this directory are one chunk: a local of one file is seen by
+-- those after it. Offsets into inode values are written as Lua counts, from 1:
+-- flags 1, mode 2-3, nlink 4-5, uid 6-9, gid 10-13, atime 14-21, mtime 22-29,
+-- ctime 30-37, size 38-43, parent 44-49, then the tail: subdirectories 50-55
+-- and next page 56-59 of a directory.
+
+-- While a library loads, only redis.* exists; so these are set by the first call.
+local pack, read, sub, byte, char, concat, call, sha1, band, spread, number
+
+local function init()
+  pack, read = struct.pack, struct.unpack
+  sub, byte, char, concat = string.sub, string.byte, string.char, table.concat
+  call, sha1, band = redis.call, redis.sha1hex, bit.band
+  spread, number = unpack, tonumber
+end
+
+-- define registers a function: fn(keys, args), flags as Redis knows them.
+local function define(name, fn, flags)
+  redis.register_function({
+    function_name = 'mirrorfs_1_' .. name,
+    callback = function(keys, args)
+      if not pack then init() end
+      return fn(keys, args)
+    end,
+    flags = flags,
+  })
+end
+
+-- fail makes the error reply for an errno; why is a word that the client knows.
+local function fail(errno, why)
+  return {err = errno .. ' ' .. (why or '-')}
+end
+
+-- dec writes a whole number below 2^53; plain conversion has 14 digits only.
+local function dec(n)
+  if n < 1e14 then return n .. '' end
+  return string.format('%.0f', n)
+end
+
+local NOSESSION = '\0\0\0\0\0\0\0\0'
+local NOTIME = NOSESSION
+local CHUNK = 2 ^ 26
+local PAGE = 128 -- most entries of a page
+local SPREAD = 1000 -- most arguments that are spread into one call
+local EXTENT = 23 -- bytes of an extent
+
+-- T holds the functions on rows, the only ones that write tables. Operations
+-- and the replay of records both use them, so that both leave the same keys.
+-- p is the prefix of the volume's keys.
+local T = {}
+
+function T.inode(p, ino)
+  local f = ino % 64
+  return call('HGET', p .. 'i' .. (ino - f) / 64, f)
+end
+
+-- put_inodes writes all inodes of order: a value, or false to delete.
+function T.put_inodes(p, values, order)
+  if #order == 1 and values[order[1]] then
+    local ino = order[1]
+    local f = ino % 64
+    call('HSET', p .. 'i' .. (ino - f) / 64, f, values[ino])
+    return
+  end
+  local sets, groups = {}, {}
+  for i = 1, #order do
+    local ino = order[i]
+    local f = ino % 64
+    local key = p .. 'i' .. (ino - f) / 64
+    local v = values[ino]
+    if v then
+      local set = sets[key]
+      if not set then
+        set = {}
+        sets[key], groups[#groups + 1] = set, key
+      end
+      set[#set + 1] = f
+      set[#set + 1] = v
+    else
+      call('HDEL', key, f)
+    end
+  end
+  for i = 1, #groups do
+    call('HSET', groups[i], spread(sets[groups[i]]))
+  end
+end
+
+-- put_chunk sets an extent list to the first keep bytes of old, then value.
+-- An empty list is no row.
+function T.put_chunk(p, ino, index, keep, value, old)
+  if keep > 0 then value = sub(old, 1, keep) .. value end
+  if value == '' then
+    call('HDEL', p .. 'c' .. ino, index)
+  else
+    call('HSET', p .. 'c' .. ino, index, value)
+  end
+end
+
+function T.del_chunk(p, ino, index) call('HDEL', p .. 'c' .. ino, index) end
+
+function T.put_target(p, ino, target)
+  local f = ino % 64
+  call('HSET', p .. 'l' .. (ino - f) / 64, f, target)
+end
+
+function T.del_target(p, ino)
+  local f = ino % 64
+  call('HDEL', p .. 'l' .. (ino - f) / 64, f)
+end
+
+function T.put_xattr(p, ino, name, value) call('HSET', p .. 'a' .. ino, name, value) end
+function T.del_xattr(p, ino, name) call('HDEL', p .. 'a' .. ino, name) end
+
+function T.put_refs(p, slice, count)
+  if count > 0 then
+    call('HSET', p .. 'r', slice, count)
+  else
+    call('HDEL', p .. 'r', slice)
+  end
+end
+
+-- know notes that a slice is referenced, and tells whether it was: a slice with
+-- one reference has no row that says so.
+function T.know(p, slice)
+  local f = slice % 32768
+  return call('SETBIT', p .. 'k' .. (slice - f) / 32768, f, 1) == 1
+end
+
+local function drop_if_zero(key)
+  if call('BITCOUNT', key) == 0 then call('DEL', key) end
+end
+
+-- put_freed lists slices (11 bytes each) as freed by the change with this seq.
+function T.put_freed(p, seq, ms, slices)
+  call('ZADD', p .. 'f', seq, pack('>I6I6', seq, ms) .. slices)
+  local last
+  for i = 1, #slices, 11 do
+    local slice = read('>I6', slices, i)
+    local f = slice % 32768
+    local key = p .. 'k' .. (slice - f) / 32768
+    call('SETBIT', key, f, 0)
+    if last and last ~= key then drop_if_zero(last) end
+    last = key
+  end
+  if last then drop_if_zero(last) end
+end
+
+function T.del_freed(p, seq) call('ZREMRANGEBYSCORE', p .. 'f', seq, seq) end
+
+-- An orphan's member is inode, parent and last name, as in its effect.
+function T.put_orphan(p, ms, ino, parent, name)
+  call('ZADD', p .. 'o', ms, pack('>I6I6', ino, parent) .. name)
+end
+
+function T.del_orphan(p, ino, parent, name)
+  call('ZREM', p .. 'o', pack('>I6I6', ino, parent) .. name)
+end
+
+function T.put_session(p, session, info) call('HSET', p .. 'v', 's' .. session, info) end
+
+-- open_key names the set of inodes that a session has open.
+function T.open_key(p, session)
+  return p .. 'u' .. string.format('%08x%08x', read('>I4I4', session))
+end
+
+-- del_session removes a session with its kept replies; slots are below 1024.
+function T.del_session(p, session)
+  for first = 0, 1023, 256 do
+    local fields = {'s' .. session}
+    for slot = first, first + 255 do
+      slot = session .. pack('>I2', slot)
+      fields[#fields + 1] = 'r' .. slot
+      fields[#fields + 1] = 'e' .. slot
+    end
+    call('HDEL', p .. 'v', spread(fields))
+  end
+  call('ZREM', p .. 'h', session)
+  call('DEL', T.open_key(p, session))
+end
+
+function T.put_reply(p, session_slot, value) call('HSET', p .. 'v', 'r' .. session_slot, value) end
+function T.put_setting(p, name, value) call('HSET', p .. 'cfg', name, value) end
+function T.del_setting(p, name) call('HDEL', p .. 'cfg', name) end

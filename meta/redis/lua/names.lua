@@ -1,0 +1,137 @@
+-- Making, linking and removing names.
+
+local function next_page(dir) return (read('>I4', dir, 56)) end
+
+-- put_dir notes a directory with its new counts and times.
+local function put_dir(c, ino, dir, entries, subdirs, next)
+  local size, dirs, old = read('>I6c6I6I4', dir, 38), read('>I6I4', dir, 50)
+  local tail = sub(dir, 50)
+  if subdirs ~= 0 or next ~= old then tail = pack('>I6I4', dirs + subdirs, next) end
+  C.put(c, ino, sub(dir, 1, 21) .. c.ns .. c.ns .. pack('>I6', size + entries) .. sub(dir, 44, 49) .. tail)
+end
+
+local function put_entry_effect(c, parent, name, kind, ino)
+  C.effect(c, pack('>c1I6B', 'D', parent, #name) .. name .. pack('>BI6', kind, ino))
+end
+
+local function del_entry_effect(c, parent, name)
+  C.effect(c, pack('>c1I6B', 'd', parent, #name) .. name)
+end
+
+local function kind_of(v)
+  local b = byte(v, 2)
+  return (b - b % 16) / 16
+end
+
+-- lose_name takes one of the links of an inode that is no directory; without any it is
+-- an orphan.
+local function lose_name(c, ino, v, parent, name)
+  local links, left = read('>I2', v, 4) - 1, '\0\0'
+  if links > 0 then
+    left = pack('>I2', links)
+  else
+    local ms = C.ms(c)
+    c.inodes = c.inodes - 1
+    if kind_of(v) == 8 then c.bytes = c.bytes - rounded(size_of(v)) end
+    T.put_orphan(c.p, ms, ino, parent, name)
+    C.effect(c, pack('>c1I6I6I6B', 'O', ms, ino, parent, #name) .. name)
+  end
+  C.put(c, ino, sub(v, 1, 3) .. left .. sub(v, 6, 29) .. c.ns .. sub(v, 38))
+end
+
+-- make: parent; name; inode value with the parent in it; target of a symbolic link.
+change('make', function(c, args)
+  local d, name, v = args[2], args[3], args[4]
+  local parent, ino = number(d), c.nino
+  local dir, err = C.dir(c, parent)
+  if not dir then return err end
+  if ino >= 2 ^ 48 then return fail('ENOSPC') end
+  local kind, entries = kind_of(v), size_of(dir) + 1
+  if band(byte(dir, 2), 4) ~= 0 then -- setgid
+    local mode = sub(v, 2, 3)
+    if kind == 4 then mode = char(68 + band(byte(v, 2), 11)) .. sub(v, 3, 3) end
+    v = sub(v, 1, 1) .. mode .. sub(v, 4, 9) .. sub(dir, 10, 13) .. sub(v, 14)
+  end
+  local next = T.add_entry(c.p, d, name, ino * 16 + kind, next_page(dir), entries)
+  if not next then return fail('EEXIST') end
+  c.nino, c.inodes = ino + 1, c.inodes + 1
+  C.put(c, ino, v)
+  put_dir(c, parent, dir, 1, kind == 4 and 1 or 0, next)
+  if kind == 10 then
+    T.put_target(c.p, ino, args[5])
+    C.effect(c, pack('>c1I6I4', 'L', ino, #args[5]) .. args[5])
+  end
+  put_entry_effect(c, parent, name, kind, ino)
+  return C.finish(c, ino)
+end)
+
+-- link: inode; parent; name.
+change('link', function(c, args)
+  local ino, d, name = number(args[2]), args[3], args[4]
+  local parent = number(d)
+  local v = C.get(c, ino)
+  if not v then return fail('ENOENT') end
+  local dir, err = C.dir(c, parent)
+  if not dir then return err end
+  if T.find(c.p, d, name, next_page(dir)) then return fail('EEXIST') end
+  local links = read('>I2', v, 4)
+  if kind_of(v) == 4 then return fail('EPERM') end
+  if links == 0 then return fail('ENOENT') end
+  if links >= 65000 then return fail('EMLINK') end
+  C.put(c, ino, sub(v, 1, 3) .. pack('>I2', links + 1) .. sub(v, 6, 29) .. c.ns .. sub(v, 38, 43) .. pack('>I6', parent) .. sub(v, 50))
+  put_dir(c, parent, dir, 1, 0, T.put_entry(c.p, d, name, ino * 16 + kind_of(v), next_page(dir)))
+  put_entry_effect(c, parent, name, kind_of(v), ino)
+  return C.finish(c, ino)
+end)
+
+-- entry_ino finds a name and returns the inode's number, value and kind, or nil and the error.
+local function entry_of(c, d, dir, name)
+  local entry = T.find(c.p, d, name, next_page(dir))
+  if not entry then return nil, fail('ENOENT') end
+  entry = number(entry)
+  local ino = (entry - entry % 16) / 16
+  local v = C.get(c, ino)
+  if not v then return nil, fail('EIO', 'dangling') end
+  return ino, v
+end
+
+-- remove_entry takes a name out of a directory.
+local function remove_entry(c, d, dir, name, subdirs)
+  local parent = number(d)
+  put_dir(c, parent, dir, -1, -subdirs, T.del_entry(c.p, d, name, next_page(dir)))
+  del_entry_effect(c, parent, name)
+end
+
+-- unlink: parent; name.
+change('unlink', function(c, args)
+  local d, name = args[2], args[3]
+  local dir, err = C.dir(c, number(d))
+  if not dir then return err end
+  local ino, v = entry_of(c, d, dir, name)
+  if not ino then return v end
+  if kind_of(v) == 4 then return fail('EISDIR') end
+  lose_name(c, ino, v, number(d), name)
+  remove_entry(c, d, dir, name, 0)
+  return C.finish(c, ino)
+end)
+
+-- drop_dir removes the inode of an empty directory.
+local function drop_dir(c, ino, v)
+  c.inodes = c.inodes - 1
+  drop_xattrs(c, ino, v)
+  C.put(c, ino, false)
+end
+
+-- rmdir: parent; name.
+change('rmdir', function(c, args)
+  local d, name = args[2], args[3]
+  local dir, err = C.dir(c, number(d))
+  if not dir then return err end
+  local ino, v = entry_of(c, d, dir, name)
+  if not ino then return v end
+  if kind_of(v) ~= 4 then return fail('ENOTDIR') end
+  if size_of(v) > 0 then return fail('ENOTEMPTY') end
+  drop_dir(c, ino, v)
+  remove_entry(c, d, dir, name, 1)
+  return C.finish(c, ino)
+end)

@@ -1,0 +1,91 @@
+-- rename, with the flags of renameat2.
+local NOREPLACE, EXCHANGE = '1', '2'
+
+-- is_below reports whether a directory is another inode, or somewhere below it.
+local function is_below(c, dir, other)
+  for _ = 1, 1000000 do
+    if dir == other then return true end
+    local v = C.get(c, dir)
+    local parent = v and read('>I6', v, 44)
+    if not parent or parent == dir then return false end
+    dir = parent
+  end
+  return true
+end
+
+-- may_replace says why one inode cannot take the name of another.
+local function may_replace(moved, target)
+  local dir, onto = kind_of(moved) == 4, kind_of(target) == 4
+  if dir and not onto then return fail('ENOTDIR') end
+  if onto and not dir then return fail('EISDIR') end
+  if onto and size_of(target) > 0 then return fail('ENOTEMPTY') end
+end
+
+-- moved_to is an inode value with a new parent, changed now.
+local function moved_to(c, v, parent)
+  return sub(v, 1, 29) .. c.ns .. sub(v, 38, 43) .. pack('>I6', parent) .. sub(v, 50)
+end
+
+-- set_name puts an entry in place of whatever the name was, and del_name removes one; both
+-- note the directory with its counts.
+local function set_name(c, d, name, ino, kind, entries, subdirs)
+  local parent = number(d)
+  local dir = C.get(c, parent)
+  put_dir(c, parent, dir, entries, subdirs, T.put_entry(c.p, d, name, ino * 16 + kind, next_page(dir)))
+  put_entry_effect(c, parent, name, kind, ino)
+end
+
+-- exchange swaps two names.
+local function exchange(c, m)
+  C.put(c, m.ino, moved_to(c, m.v, number(m.new)))
+  C.put(c, m.target, moved_to(c, m.onto, number(m.old)))
+  local kind, kind2 = kind_of(m.v), kind_of(m.onto)
+  local dirs = (kind2 == 4 and 1 or 0) - (kind == 4 and 1 or 0)
+  set_name(c, m.old, m.old_name, m.target, kind2, 0, dirs)
+  set_name(c, m.new, m.new_name, m.ino, kind, 0, -dirs)
+end
+
+-- move takes a name to another place, where what it replaces loses its name.
+local function move(c, m)
+  C.put(c, m.ino, moved_to(c, m.v, number(m.new)))
+  local kind = kind_of(m.v)
+  local dirs = kind == 4 and 1 or 0
+  remove_entry(c, m.old, C.get(c, number(m.old)), m.old_name, dirs)
+  if not m.target then
+    set_name(c, m.new, m.new_name, m.ino, kind, 1, dirs)
+    return
+  end
+  set_name(c, m.new, m.new_name, m.ino, kind, 0, 0)
+  if dirs == 1 then
+    drop_dir(c, m.target, m.onto)
+  else
+    lose_name(c, m.target, m.onto, number(m.new), m.new_name)
+  end
+end
+
+-- rename: old parent; old name; new parent; new name; flags.
+change('rename', function(c, args)
+  local m = {old = args[2], old_name = args[3], new = args[4], new_name = args[5]}
+  local flags = args[6]
+  local from, err = C.dir(c, number(m.old))
+  if not from then return err end
+  local to, err2 = C.dir(c, number(m.new))
+  if not to then return err2 end
+  m.ino, m.v = entry_of(c, m.old, from, m.old_name)
+  if not m.ino then return m.v end
+  m.target, m.onto = entry_of(c, m.new, to, m.new_name)
+  if m.target and flags == NOREPLACE then return fail('EEXIST') end
+  if not m.target and flags == EXCHANGE then return fail('ENOENT') end
+  if m.target == m.ino then return C.unchanged(c, m.ino) end
+  local across = m.old ~= m.new
+  if across and kind_of(m.v) == 4 and is_below(c, number(m.new), m.ino) then return fail('EINVAL') end
+  if flags == EXCHANGE then
+    if across and kind_of(m.onto) == 4 and is_below(c, number(m.old), m.target) then return fail('EINVAL') end
+    exchange(c, m)
+  else
+    local no = m.target and may_replace(m.v, m.onto)
+    if no then return no end
+    move(c, m)
+  end
+  return C.finish(c, m.ino)
+end)

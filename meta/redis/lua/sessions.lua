@@ -1,0 +1,138 @@
+-- Sessions, the purge of orphans, and changes of the volume itself.
+
+-- now_ms is the server's time, which all clients share; or the one given, for a client that
+-- has a clock of its own.
+local function now_ms(given)
+  if given and given ~= '' then return number(given) end
+  local t = call('TIME')
+  return t[1] * 1000 + (t[2] - t[2] % 1000) / 1000
+end
+
+local function is_alive(p, session, now)
+  local expires = call('ZSCORE', p .. 'h', session)
+  return expires and number(expires) > now
+end
+
+local function beat(p, session, now, ttl)
+  call('ZADD', p .. 'h', now + ttl, session)
+end
+
+-- session_start: session info; milliseconds to live; time.
+change('session_start', function(c, args)
+  local session, info = sub(c.head, 11, 18), args[2]
+  T.put_session(c.p, session, info)
+  C.effect(c, 'S' .. session .. pack('>I4', #info) .. info)
+  beat(c.p, session, now_ms(args[4]), number(args[3]))
+  return C.finish(c, 0)
+end, START)
+
+-- session_end: the session that ends; 1 to end one that lives; time. The head has no
+-- session or another one, so that no reply is kept for a session that is gone.
+change('session_end', function(c, args)
+  local session = args[2]
+  if call('HEXISTS', c.key, 's' .. session) == 0 then return fail('ENOENT') end
+  if args[3] ~= '1' and is_alive(c.p, session, now_ms(args[4])) then return fail('EBUSY') end
+  if c.slot and sub(c.head, 11, 18) == session then c.slot = nil end
+  T.del_session(c.p, session)
+  C.effect(c, 's' .. session)
+  return C.finish(c, 0)
+end, ADMIN)
+
+-- heartbeat is no change: session; milliseconds to live; time; inodes that it has open...
+define('heartbeat', function(keys, args)
+  local p, session = sub(keys[1], 1, -2), args[1]
+  if call('HEXISTS', keys[1], 's' .. session) == 0 then return fail('ESTALE', 'session') end
+  beat(p, session, now_ms(args[3]), number(args[2]))
+  local key = T.open_key(p, session)
+  call('DEL', key)
+  for first = 4, #args, SPREAD do
+    local last = first + SPREAD - 1
+    if last > #args then last = #args end
+    call('SADD', key, spread(args, first, last))
+  end
+  return 1
+end)
+
+-- is_open reports whether a session that lives has an inode open.
+local function is_open(p, ino, now)
+  local alive = call('ZRANGEBYSCORE', p .. 'h', '(' .. dec(now), '+inf')
+  for i = 1, #alive do
+    if call('SISMEMBER', T.open_key(p, alive[i]), dec(ino)) == 1 then return true end
+  end
+  return false
+end
+
+local MAXPURGE = 8192 -- chunks that one purge frees
+
+-- purge_content frees what a file holds: all, or its first MAXPURGE chunks. It
+-- returns whether anything is left.
+local function purge_content(c, ino, v)
+  local k = content()
+  count(k.tally, inline_list(v), -1)
+  local indexes = {}
+  if has_lists(v) then
+    for _, index in ipairs(call('HKEYS', c.p .. 'c' .. dec(ino))) do indexes[#indexes + 1] = number(index) end
+    table.sort(indexes)
+  end
+  local rest = #indexes > MAXPURGE
+  while #indexes > MAXPURGE do indexes[#indexes] = nil end
+  local stored = read_lists(c, ino, indexes)
+  for i = 1, #indexes do keep_up_to(k, indexes[i], stored[indexes[i]], 0) end
+  for i = 1, #indexes do put_list(c, ino, indexes[i], k.was[indexes[i]], '') end
+  settle(c, k.tally)
+  return rest
+end
+
+-- purge: time of unlink in ms; inode; parent; last name; time. A very large file goes in
+-- several purges: its row stays until the last.
+change('purge', function(c, args)
+  local ms, ino, parent, name = number(args[2]), number(args[3]), number(args[4]), args[5]
+  local score = call('ZSCORE', c.p .. 'o', pack('>I6I6', ino, parent) .. name)
+  if not score or number(score) ~= ms then return fail('ENOENT') end
+  if is_open(c.p, ino, now_ms(args[6])) then return fail('EBUSY') end
+  local v = C.get(c, ino)
+  if not v then return fail('EIO', 'dangling') end
+  if kind_of(v) == 8 and purge_content(c, ino, v) then
+    C.put(c, ino, v)
+    return C.finish(c, ino)
+  end
+  if kind_of(v) == 10 then
+    T.del_target(c.p, ino)
+    C.effect(c, pack('>c1I6', 'l', ino))
+  end
+  drop_xattrs(c, ino, v)
+  C.put(c, ino, false)
+  T.del_orphan(c.p, ino, parent, name)
+  C.effect(c, pack('>c1I6I6I6B', 'o', ms, ino, parent, #name) .. name)
+  return C.finish(c, ino)
+end)
+
+-- reserve: how many slice numbers. The answer is about the first.
+change('reserve', function(c, args)
+  local first = c.nslice
+  if first + number(args[2]) > 2 ^ 48 - 1 then return fail('ENOSPC') end
+  c.nslice = first + number(args[2])
+  return C.finish(c, first)
+end)
+
+local function put_volume(c, value)
+  T.put_setting(c.p, 'volume', value)
+  C.effect(c, 'V' .. char(6) .. 'volume' .. pack('>I4', #value) .. value)
+end
+
+-- settings: the volume as JSON.
+change('settings', function(c, args)
+  put_volume(c, args[2])
+  return C.finish(c, 0)
+end, ADMIN)
+
+-- format: the volume as JSON; value of the root's inode. EEXIST when there is a volume.
+define('format', function(keys, args)
+  if call('EXISTS', keys[1]) == 1 then return fail('EEXIST', 'volume') end
+  local zero = pack('>I6I6', 1, 0) .. string.rep('0', 16) .. pack('>I6I6I7I6', 2, 1, 0, 1)
+  call('HSET', keys[1], 'state', zero .. 'S\0\0\0\0\0\0')
+  local c = C.begin(keys, args, ADMIN)
+  C.put(c, 1, args[3])
+  put_volume(c, args[2])
+  return C.finish(c, 1)
+end)

@@ -1,0 +1,146 @@
+package redis
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"syscall"
+	"time"
+
+	"mirrorfs/meta"
+)
+
+// current is the session of changes, 0 when there is none.
+func (e *Engine) current() meta.SessionID {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.session
+}
+
+func (e *Engine) setCurrent(id meta.SessionID) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.session = id
+}
+
+// lifeClock is the time by which sessions live and die, in ms: empty for the server's.
+func (e *Engine) lifeClock() string {
+	if e.opts.Clock == nil {
+		return ""
+	}
+	return strconv.FormatInt(e.opts.Clock().UnixMilli(), 10)
+}
+
+// StartSession implements meta.Engine.
+func (e *Engine) StartSession(ctx context.Context, info meta.SessionInfo) error {
+	about := meta.Error{Op: meta.OpSessionStart.String()}
+	text, err := json.Marshal(info)
+	if err != nil {
+		return fmt.Errorf("session: %w", err)
+	}
+	var b [8]byte
+	if _, err := rand.Read(b[:]); err != nil {
+		return fmt.Errorf("session: %w", err)
+	}
+	id := meta.SessionID(binary.BigEndian.Uint64(b[:]) | 1) // not zero
+	args := []any{text, meta.SessionTTL.Milliseconds(), e.lifeClock()}
+	if _, err := e.change(ctx, about, meta.OpSessionStart, e.opts.now(), id, "session_start", args); err != nil {
+		return err
+	}
+	e.setCurrent(id)
+	return nil
+}
+
+// Heartbeat implements meta.Engine.
+func (e *Engine) Heartbeat(ctx context.Context, open []meta.Ino) error {
+	about := meta.Error{Op: "heartbeat"}
+	args := make([]any, 0, 3+len(open))
+	args = append(args, sessionBytes(e.current()), meta.SessionTTL.Milliseconds(), e.lifeClock())
+	for _, ino := range open {
+		args = append(args, uint64(ino))
+	}
+	if _, err := e.invoke(ctx, &call{function: "heartbeat", args: args}); err != nil {
+		return e.fail(ctx, about, err)
+	}
+	return nil
+}
+
+// EndSession implements meta.Engine.
+func (e *Engine) EndSession(ctx context.Context) error {
+	id := e.current()
+	if id == 0 {
+		return nil
+	}
+	// The change has no session of its own, so that no reply is kept for one that is gone.
+	about := meta.Error{Op: meta.OpSessionEnd.String()}
+	_, err := e.change(ctx, about, meta.OpSessionEnd, e.opts.now(), 0, "session_end", []any{sessionBytes(id), 1, e.lifeClock()})
+	if err != nil && !errors.Is(err, syscall.ENOENT) {
+		return err
+	}
+	e.setCurrent(0)
+	return nil
+}
+
+// Sessions implements meta.Purger.
+func (e *Engine) Sessions(ctx context.Context) ([]meta.Session, error) {
+	about := meta.Error{Op: "sessions"}
+	reply, err := e.invoke(ctx, &call{function: "sessions", readOnly: true, args: []any{""}})
+	if err != nil {
+		return nil, e.fail(ctx, about, err)
+	}
+	rows, err := texts(reply, 3)
+	if err != nil {
+		return nil, e.fail(ctx, about, err)
+	}
+	var all []meta.Session
+	for ; len(rows) > 0; rows = rows[3:] {
+		var s meta.Session
+		if len(rows[0]) != 8 {
+			return nil, e.fail(ctx, about, fmt.Errorf("session of %d bytes", len(rows[0])))
+		}
+		s.ID = meta.SessionID(binary.BigEndian.Uint64([]byte(rows[0])))
+		if err := json.Unmarshal([]byte(rows[1]), &s.Info); err != nil {
+			return nil, e.fail(ctx, about, fmt.Errorf("session %d: %w", s.ID, err))
+		}
+		if ms, err := strconv.ParseFloat(rows[2], 64); err == nil {
+			s.Expires = time.UnixMilli(int64(ms))
+		}
+		all = append(all, s)
+	}
+	return all, nil
+}
+
+// Orphans implements meta.Purger.
+func (e *Engine) Orphans(ctx context.Context, before time.Time, limit int) ([]meta.Orphan, error) {
+	rows, err := e.client.Do(ctx, "zrange", e.prefix()+"o", "-inf", "("+strconv.FormatInt(before.UnixMilli(), 10),
+		"byscore", "limit", 0, limit, "withscores").Result()
+	about := meta.Error{Op: "orphans"}
+	if err != nil {
+		return nil, e.fail(ctx, about, err)
+	}
+	flat, err := texts(rows, 2)
+	if err != nil {
+		return nil, e.fail(ctx, about, err)
+	}
+	var all []meta.Orphan
+	for ; len(flat) > 0; flat = flat[2:] {
+		o, err := decodeOrphan(flat[0], flat[1])
+		if err != nil {
+			return nil, e.fail(ctx, about, err)
+		}
+		all = append(all, o)
+	}
+	return all, nil
+}
+
+func decodeOrphan(member, score string) (meta.Orphan, error) {
+	ms, err := strconv.ParseFloat(score, 64)
+	if err != nil || len(member) < 13 {
+		return meta.Orphan{}, fmt.Errorf("orphan %q: %w", member, errors.Join(err, errMalformed))
+	}
+	return meta.Orphan{UnlinkedMs: int64(ms), Ino: meta.Ino(uint48(member)), Parent: meta.Ino(uint48(member[6:])), Name: member[12:]}, nil
+}

@@ -1,0 +1,191 @@
+package redis
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	goredis "github.com/redis/go-redis/v9"
+
+	"mirrorfs/meta"
+)
+
+// maxBlock bounds one blocking read, so that the end of a context is noticed.
+const maxBlock = time.Second
+
+// Tail implements meta.Source.
+func (e *Engine) Tail(ctx context.Context, after meta.Position, limit int, wait time.Duration) ([]meta.LogEntry, error) {
+	about := meta.Error{Op: "tail", Name: e.volume}
+	until := time.Now().Add(wait)
+	for {
+		if err := ctx.Err(); err != nil {
+			return nil, e.fail(ctx, about, err)
+		}
+		entries, err := e.peek(ctx, after, limit)
+		if err != nil || len(entries) > 0 {
+			return entries, err
+		}
+		left := min(time.Until(until), maxBlock)
+		if left < time.Millisecond {
+			return nil, nil
+		}
+		entries, err = e.read(ctx, after, limit, left)
+		if err != nil || len(entries) > 0 {
+			return entries, err
+		}
+	}
+}
+
+// peek reads what is there. Nothing there is right only at the log's end.
+func (e *Engine) peek(ctx context.Context, after meta.Position, limit int) ([]meta.LogEntry, error) {
+	about := meta.Error{Op: "tail", Name: e.volume}
+	var state *goredis.StringCmd
+	var stream *goredis.XStreamSliceCmd
+	_, err := e.client.Pipelined(ctx, func(p goredis.Pipeliner) error {
+		stream = p.XRead(ctx, e.readArgs(after, limit, -1))
+		state = p.HGet(ctx, e.key, "state")
+		return nil
+	})
+	if err != nil && !errors.Is(err, goredis.Nil) {
+		return nil, e.fail(ctx, about, err)
+	}
+	b, err := state.Bytes()
+	if errors.Is(err, goredis.Nil) {
+		about.Errno, about.Err = syscall.ENOENT, meta.ErrNoVolume
+		return nil, &about
+	}
+	if err != nil {
+		return nil, e.fail(ctx, about, err)
+	}
+	if streams := stream.Val(); len(streams) > 0 {
+		return e.entries(ctx, after, streams[0].Messages)
+	}
+	s, err := decodeState(b)
+	if err != nil {
+		return nil, e.fail(ctx, about, err)
+	}
+	if s.Position != after {
+		about.Errno, about.Err = syscall.EIO, fmt.Errorf("%w: nothing follows %s, and the log is at %s", meta.ErrGap, after, s.Position)
+		return nil, &about
+	}
+	return nil, nil
+}
+
+// read waits for entries.
+func (e *Engine) read(ctx context.Context, after meta.Position, limit int, wait time.Duration) ([]meta.LogEntry, error) {
+	streams, err := e.client.XRead(ctx, e.readArgs(after, limit, wait)).Result()
+	if errors.Is(err, goredis.Nil) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, e.fail(ctx, meta.Error{Op: "tail", Name: e.volume}, err)
+	}
+	if len(streams) == 0 {
+		return nil, nil
+	}
+	return e.entries(ctx, after, streams[0].Messages)
+}
+
+func (e *Engine) readArgs(after meta.Position, limit int, block time.Duration) *goredis.XReadArgs {
+	return &goredis.XReadArgs{Streams: []string{e.prefix() + "log", after.String()}, Count: int64(max(limit, 1)), Block: block}
+}
+
+// entries checks that messages follow a position without a gap.
+func (e *Engine) entries(ctx context.Context, after meta.Position, messages []goredis.XMessage) ([]meta.LogEntry, error) {
+	about := meta.Error{Op: "tail", Name: e.volume}
+	entries := make([]meta.LogEntry, 0, len(messages))
+	for _, m := range messages {
+		at, err := meta.ParsePosition(m.ID)
+		if err != nil {
+			return nil, e.fail(ctx, about, err)
+		}
+		raw, ok := m.Values["r"].(string)
+		if !ok {
+			return nil, e.fail(ctx, about, fmt.Errorf("log entry %s: %w", at, errMalformed))
+		}
+		if at.Seq != after.Seq+1 {
+			about.Errno, about.Err = syscall.EIO, fmt.Errorf("%w: %s follows %s", meta.ErrGap, at, after)
+			return nil, &about
+		}
+		entries = append(entries, meta.LogEntry{Position: at, Raw: []byte(raw)})
+		after = at
+	}
+	return entries, nil
+}
+
+// Acknowledge implements meta.Source.
+func (e *Engine) Acknowledge(ctx context.Context, s meta.MirrorState) error {
+	about := meta.Error{Op: "acknowledge", Name: s.Name}
+	text, err := json.Marshal(s)
+	if err == nil {
+		err = e.client.HSet(ctx, e.prefix()+"m", formatUint(uint32(s.Site)), text).Err()
+	}
+	if err != nil {
+		return e.fail(ctx, about, err)
+	}
+	return nil
+}
+
+// Mirrors implements meta.Source.
+func (e *Engine) Mirrors(ctx context.Context) ([]meta.MirrorState, error) {
+	about := meta.Error{Op: "mirrors", Name: e.volume}
+	rows, err := e.client.HGetAll(ctx, e.prefix()+"m").Result()
+	if err != nil {
+		return nil, e.fail(ctx, about, err)
+	}
+	var all []meta.MirrorState
+	for site, text := range rows {
+		var s meta.MirrorState
+		if err := json.Unmarshal([]byte(text), &s); err != nil {
+			return nil, e.fail(ctx, about, fmt.Errorf("mirror at site %s: %w", site, err))
+		}
+		all = append(all, s)
+	}
+	slices.SortFunc(all, func(a, b meta.MirrorState) int {
+		if a.Site != b.Site {
+			return int(a.Site) - int(b.Site)
+		}
+		return strings.Compare(a.Name, b.Name)
+	})
+	return all, nil
+}
+
+// ForgetMirror implements meta.Source.
+func (e *Engine) ForgetMirror(ctx context.Context, site uint8) error {
+	if err := e.client.HDel(ctx, e.prefix()+"m", formatUint(uint32(site))).Err(); err != nil {
+		return e.fail(ctx, meta.Error{Op: "forget_mirror", Name: e.volume}, err)
+	}
+	return nil
+}
+
+// trimStep bounds the entries that one call removes.
+const trimStep = 10000
+
+// TrimLog implements meta.Source.
+func (e *Engine) TrimLog(ctx context.Context, keep int) (int64, error) {
+	mirrors, err := e.Mirrors(ctx)
+	if err != nil {
+		return 0, err
+	}
+	applied := uint64(math.MaxInt64)
+	for _, m := range mirrors {
+		applied = min(applied, m.Applied.Seq)
+	}
+	removed := int64(0)
+	for {
+		reply, err := e.invoke(ctx, &call{function: "trim", args: []any{max(keep, 0), applied, trimStep}})
+		if err != nil {
+			return removed, e.fail(ctx, meta.Error{Op: "trim", Name: e.volume}, err)
+		}
+		n, _ := reply.(int64)
+		if removed += n; n < trimStep {
+			return removed, nil
+		}
+	}
+}
