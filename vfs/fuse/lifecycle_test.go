@@ -55,12 +55,17 @@ func (p *child) gone() {
 func TestUnmountWaitsForTheServer(t *testing.T) {
 	p := mount(t, childConfig{})
 	write(t, filepath.Join(p.Dirs[0], "f"), "x")
+	pidfd, err := unix.PidfdOpen(p.cmd.Process.Pid, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = unix.Close(pidfd) }()
 	if err := fuse.Unmount(limited(t), p.Dirs[0]); err != nil {
 		t.Fatal(err)
 	}
-	var ws unix.WaitStatus
-	if pid, err := unix.Wait4(p.cmd.Process.Pid, &ws, unix.WNOHANG, nil); err == nil && pid == 0 {
-		t.Error("the process that served the mount still runs")
+	fds := []unix.PollFd{{Fd: int32(pidfd), Events: unix.POLLIN}}
+	if n, err := unix.Poll(fds, 0); err != nil || n == 0 {
+		t.Errorf("the process that served the mount still runs (%v)", err)
 	}
 	p.gone()
 }
