@@ -1,7 +1,7 @@
 package model
 
 import (
-	"maps"
+	"cmp"
 	"slices"
 
 	"mirrorfs/meta"
@@ -11,12 +11,15 @@ import (
 // without overlap and without holes.
 type content map[uint32][]meta.Extent
 
-// write gives the content with an extent laid over it.
+// write lays an extent over the content.
 func (c content) write(index uint32, e meta.Extent) {
-	list := cut(c[index], e.Pos, e.Pos+e.Len)
+	list := c[index]
+	if n := len(list); n > 0 && list[n-1].Pos+list[n-1].Len > e.Pos {
+		list = cut(list, e.Pos, e.Pos+e.Len)
+	}
 	if e.Slice != 0 {
-		list = append(list, e)
-		slices.SortFunc(list, func(a, b meta.Extent) int { return int(a.Pos) - int(b.Pos) })
+		at, _ := slices.BinarySearchFunc(list, e.Pos, func(x meta.Extent, pos uint32) int { return cmp.Compare(x.Pos, pos) })
+		list = slices.Insert(list, at, e)
 	}
 	c.put(index, list)
 }
@@ -61,12 +64,13 @@ func cut(list []meta.Extent, from, to uint32) []meta.Extent {
 	return left
 }
 
-// clone copies the map; lists are never written to.
+// clone copies the lists too, for write.
 func (c content) clone() content {
-	if c == nil {
-		return content{}
+	copied := content{}
+	for index, list := range c {
+		copied[index] = slices.Clone(list)
 	}
-	return maps.Clone(c)
+	return copied
 }
 
 // inline gives the only extent of a content that covers a size, if it is like that.
