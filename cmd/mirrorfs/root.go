@@ -32,8 +32,13 @@ clients of a mirror, from MIRRORFS_SOURCE_PASSWORD.`,
 	root.SetErr(c.stderr)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usagef("%w", err) })
 	root.AddCommand(
+		newBenchCommand(c),
 		newDemoCommand(c),
+		newFormatCommand(c),
 		newLocalCommand(c),
+		newMountCommand(c),
+		newStatusCommand(c),
+		newUmountCommand(c),
 		newVersionCommand(c),
 	)
 	group(root)

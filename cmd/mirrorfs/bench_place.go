@@ -1,0 +1,141 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+
+	"mirrorfs/meta/redis/local"
+)
+
+// What caches hold when a job begins.
+const (
+	benchCold = "cold" // nothing: data comes from the bucket
+	benchWarm = "warm" // the disk cache
+	benchHot  = "hot"  // the page cache
+)
+
+// benchPlace is where jobs run.
+type benchPlace interface {
+	// root is a directory that jobs own.
+	root() string
+	// cool empties caches down to a state: cold, warm or hot.
+	cool(ctx context.Context, state string) error
+}
+
+// dropCaches empties the kernel's caches, as root may.
+func dropCaches() error {
+	unix.Sync()
+	return os.WriteFile("/proc/sys/vm/drop_caches", []byte("3"), 0o200)
+}
+
+// benchDisk is a directory of the local disk. There is no difference between
+// cold and warm.
+type benchDisk struct{ dir string }
+
+func (d *benchDisk) root() string { return d.dir }
+
+func (d *benchDisk) cool(_ context.Context, state string) error {
+	if state != benchHot && os.Geteuid() == 0 {
+		_ = dropCaches() // a container may not allow it; the result tells
+	}
+	return nil
+}
+
+// benchVolume is a volume of the benchmark's own, and its mount.
+type benchVolume struct {
+	lab   *lab
+	meta  string
+	mnt   string
+	mount *child
+}
+
+const benchVolumeName = "bench"
+
+func newBenchVolume(ctx context.Context, l *lab) (*benchVolume, error) {
+	v := &benchVolume{lab: l}
+	var err error
+	if v.meta, err = l.redis(ctx, "meta"); err != nil {
+		return nil, err
+	}
+	if _, err := l.run(ctx, "format", v.meta, benchVolumeName, "--bucket", "file://"+l.path("bucket")); err != nil {
+		return nil, err
+	}
+	return v, v.start(ctx)
+}
+
+func (v *benchVolume) start(ctx context.Context) error {
+	var err error
+	v.mnt, v.mount, err = v.lab.mount(ctx, "mnt", v.meta)
+	return err
+}
+
+func (v *benchVolume) root() string { return v.mnt }
+
+// cool mounts anew, which empties the kernel's caches of this mount, and for a
+// cold start removes the disk cache too.
+func (v *benchVolume) cool(ctx context.Context, state string) error {
+	if state == benchHot {
+		return nil
+	}
+	if err := v.mount.stop(ctx); err != nil {
+		return err
+	}
+	if state == benchCold {
+		if err := os.RemoveAll(v.lab.path("mnt-cache")); err != nil {
+			return err
+		}
+	}
+	if os.Geteuid() == 0 {
+		_ = dropCaches() // as for the disk
+	}
+	return v.start(ctx)
+}
+
+func (v *benchVolume) dir() string { return v.lab.path("meta") }
+
+func (v *benchVolume) pingRate(ctx context.Context) (float64, error) {
+	const pings = 50_000
+	return local.PingRate(ctx, v.dir(), pings)
+}
+
+// calls counts what Redis was asked so far: changes and questions.
+func (v *benchVolume) calls(ctx context.Context) (int64, error) {
+	info, err := local.Info(ctx, v.dir())
+	if err != nil {
+		return 0, err
+	}
+	return commandCalls(info["cmdstat_fcall"]) + commandCalls(info["cmdstat_fcall_ro"]), nil
+}
+
+// redisBytes is the memory that Redis uses for data.
+func (v *benchVolume) redisBytes(ctx context.Context) (int64, error) {
+	info, err := local.Info(ctx, v.dir())
+	if err != nil {
+		return 0, err
+	}
+	var total, startup int64
+	if _, err := fmt.Sscan(info["used_memory"], &total); err != nil {
+		return 0, fmt.Errorf("used_memory of Redis: %w", err)
+	}
+	if _, err := fmt.Sscan(info["used_memory_startup"], &startup); err != nil {
+		return 0, fmt.Errorf("used_memory_startup of Redis: %w", err)
+	}
+	return total - startup, nil
+}
+
+// subdirs makes directories for threads to work in.
+func subdirs(root string, n int) ([]string, error) {
+	dirs := make([]string, 0, n)
+	for i := range n {
+		dir := filepath.Join(root, fmt.Sprintf("t%d", i))
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return nil, err
+		}
+		dirs = append(dirs, dir)
+	}
+	return dirs, nil
+}

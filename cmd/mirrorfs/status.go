@@ -1,0 +1,139 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"mirrorfs/meta"
+	"mirrorfs/meta/redis"
+	"mirrorfs/mirror"
+)
+
+func newStatusCommand(c *cli) *cobra.Command {
+	return &cobra.Command{
+		Use:   "status META",
+		Short: "Show a volume: what it holds, its sites, who uses it, how safe its metadata is",
+		Long: `status shows the volume at META: how much it holds, its sites, the clients that
+use it, and what its Redis promises to keep in a crash. META may be a source or a
+mirror. How far mirrors are is told by: mirrorfs mirror status META.`,
+		Example: "  mirrorfs status local:/var/lib/mirrorfs/meta\n  mirrorfs status redis://10.0.0.5/0 --json",
+		Args:    exactArgs("META"),
+		RunE:    func(cmd *cobra.Command, args []string) error { return c.status(cmd.Context(), args[0]) },
+	}
+}
+
+// statusResult is what status prints.
+type statusResult struct {
+	Volume     meta.Volume    `json:"volume"`
+	Role       string         `json:"role"` // source, mirror or fenced
+	Site       string         `json:"site"`
+	Source     string         `json:"source,omitempty"` // address, at a mirror
+	Position   meta.Position  `json:"position"`
+	UsedBytes  uint64         `json:"used_bytes"`
+	UsedInodes uint64         `json:"used_inodes"`
+	Durability string         `json:"durability"`
+	Warnings   []string       `json:"warnings,omitempty"`
+	Sessions   []meta.Session `json:"sessions"`
+}
+
+func (c *cli) status(ctx context.Context, addr string) (err error) {
+	e, err := c.openMeta(ctx, addr, nil)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, e.Close()) }()
+	r, err := gatherStatus(ctx, e)
+	if err != nil {
+		return explainMeta(err, addr, envMetaPassword)
+	}
+	return c.print(r, r.write)
+}
+
+func gatherStatus(ctx context.Context, e *redis.Engine) (*statusResult, error) {
+	v, err := e.Volume(ctx)
+	if err != nil {
+		return nil, err
+	}
+	state, err := e.State(ctx)
+	if err != nil {
+		return nil, err
+	}
+	r := &statusResult{
+		Volume: v, Position: state.Position, Site: v.Sites[firstSite].Name,
+		UsedBytes: state.Usage.Bytes, UsedInodes: state.Usage.Inodes, Role: roleName(state.Role),
+	}
+	info, err := mirror.Of(ctx, e)
+	switch {
+	case err == nil:
+		r.Site = info.Name
+		if r.Role == "mirror" {
+			r.Source = info.Source
+		}
+	case !errors.Is(err, mirror.ErrNotMirror):
+		return nil, err
+	}
+	if r.Sessions, err = e.Sessions(ctx); err != nil {
+		return nil, err
+	}
+	r.Durability = e.Durability(ctx)
+	// A server that would be refused is told of here, not refused.
+	warnings, err := e.CheckServer(ctx)
+	if err != nil {
+		r.Warnings = append(r.Warnings, err.Error())
+	}
+	for _, w := range warnings {
+		r.Warnings = append(r.Warnings, w.String())
+	}
+	return r, nil
+}
+
+func roleName(r meta.Role) string {
+	switch r {
+	case meta.RoleSource:
+		return "source"
+	case meta.RoleFenced:
+		return "fenced"
+	default:
+		return "mirror"
+	}
+}
+
+func (r *statusResult) write(out io.Writer) {
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	row := func(name, format string, args ...any) {
+		fmt.Fprintf(w, "%s\t%s\n", name, fmt.Sprintf(format, args...))
+	}
+	row("volume", "%s, formatted %s, id %s", r.Volume.Name, r.Volume.Created.Format(time.DateTime), r.Volume.ID)
+	row("this site", "%s, %s", r.Site, r.Role)
+	if r.Source != "" {
+		row("source", "%s", r.Source)
+	}
+	row("position", "%s", r.Position)
+	row("used", "%s in %d inodes", formatBytes(int64(r.UsedBytes)), r.UsedInodes)
+	row("blocks", "%s, compression %s, trash %v", formatBytes(int64(r.Volume.BlockBytes)), r.Volume.Compress, r.Volume.Trash)
+	row("durability", "%s", r.Durability)
+	for _, warning := range r.Warnings {
+		row("warning", "%s", warning)
+	}
+	for _, id := range slices.Sorted(maps.Keys(r.Volume.Sites)) {
+		site := r.Volume.Sites[id]
+		bucket := site.Bucket
+		if bucket == "" {
+			bucket = "no bucket"
+		}
+		row(fmt.Sprintf("site %d", id), "%s, %s", site.Name, bucket)
+	}
+	for _, s := range r.Sessions {
+		row("client", "%s of %s, process %d, %s, since %s, expires %s", s.Info.Kind, s.Info.Host, s.Info.PID, s.Info.Mount,
+			s.Info.Started.Format(time.DateTime), s.Expires.Format(time.TimeOnly))
+	}
+	_ = w.Flush()
+}

@@ -1,0 +1,219 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"syscall"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"mirrorfs/meta"
+	"mirrorfs/meta/redis"
+	"mirrorfs/mirror"
+	"mirrorfs/object"
+	"mirrorfs/object/open"
+)
+
+// Variables with passwords. They are never printed.
+const (
+	envMetaPassword   = "MIRRORFS_META_PASSWORD"   //nolint:gosec // the variable's name
+	envSourcePassword = "MIRRORFS_SOURCE_PASSWORD" //nolint:gosec // the variable's name
+)
+
+// bucketRequests is how many requests run at once to one bucket.
+const bucketRequests = 64
+
+// openMeta opens the metadata at an address that a user gave: Redis, or a
+// private Redis that is started for it.
+func (c *cli) openMeta(ctx context.Context, addr string, reg prometheus.Registerer) (*redis.Engine, error) {
+	e, err := redis.Open(ctx, addr, redis.Options{Password: c.getenv(envMetaPassword), Logger: c.log, Metrics: reg})
+	if err != nil {
+		return nil, explainMeta(err, addr, envMetaPassword)
+	}
+	return e, nil
+}
+
+// openSource opens the metadata of a mirror's source.
+func (c *cli) openSource(ctx context.Context, addr string, timeout time.Duration) (*redis.Engine, error) {
+	e, err := redis.Open(ctx, addr, redis.Options{
+		Password: c.getenv(envSourcePassword), ChangeTimeout: timeout, Logger: c.log,
+	})
+	if err != nil {
+		return nil, explainMeta(err, addr, envSourcePassword)
+	}
+	return e, nil
+}
+
+// checkServer refuses a server whose settings would lose data, and warns about one
+// that may.
+func (c *cli) checkServer(ctx context.Context, e *redis.Engine) ([]string, error) {
+	all, err := e.CheckServer(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var warnings []string
+	for _, w := range all {
+		c.log.WarnContext(ctx, "metadata may be lost", slog.String("reason", w.Reason), slog.String("set", w.Setting))
+		warnings = append(warnings, w.String())
+	}
+	return warnings, nil
+}
+
+// explainMeta says what can be done about metadata that could not be opened.
+func explainMeta(err error, addr, password string) error {
+	shown := redis.Redact(addr)
+	switch {
+	case errors.Is(err, meta.ErrNoVolume):
+		return hintf(err, "mirrorfs format %s NAME --bucket BUCKET makes a volume", shown)
+	case errors.Is(err, syscall.EACCES):
+		return hintf(err, "set %s to the password of %s", password, shown)
+	case errors.Is(err, meta.ErrUnreachable):
+		return hintf(err, "is Redis running at %s, and can this machine reach it?", shown)
+	default:
+		return err
+	}
+}
+
+// openBucket opens a data address with everything that a client wants around it.
+// name tells buckets apart in metrics.
+func (c *cli) openBucket(ctx context.Context, addr, name string, reg prometheus.Registerer) (object.Store, error) {
+	s, err := open.Bare(ctx, addr, open.Options{Connections: bucketRequests})
+	if err != nil {
+		return nil, err
+	}
+	s, err = object.WithMetrics(object.WithLimit(s, bucketRequests), name, reg)
+	if err != nil {
+		return nil, err
+	}
+	return object.WithRetry(s, object.RetryOptions{Logger: c.log}), nil
+}
+
+// volumeOptions say how a volume is used.
+type volumeOptions struct {
+	// MaxLag sends reads at a mirror to the source while it is further behind; 0
+	// never does.
+	MaxLag time.Duration
+	// ChangeTimeout bounds a change sent from a mirror; 0 is 10 s.
+	ChangeTimeout time.Duration
+	Metrics       prometheus.Registerer
+}
+
+// volume is a volume opened for use by programs, whatever site META is of: what
+// stands on it cannot tell a source from a mirror.
+type volume struct {
+	Engine   meta.Engine
+	Store    object.Store
+	Settings meta.Volume
+	// Home is the site whose bucket takes new slices.
+	Home uint8
+	// Site is where META is.
+	Site   meta.Site
+	Mirror bool
+
+	near *redis.Engine // of META
+}
+
+// Close closes connections.
+func (v *volume) Close() error { return errors.Join(v.Engine.Close(), v.Store.Close()) }
+
+// openVolume opens the volume at a metadata address. It finds out by itself
+// whether that is a mirror, and where its source is then.
+func (c *cli) openVolume(ctx context.Context, addr string, opts volumeOptions) (_ *volume, err error) {
+	near, err := c.openMeta(ctx, addr, opts.Metrics)
+	if err != nil {
+		return nil, err
+	}
+	v := &volume{Engine: near, near: near}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, v.Engine.Close())
+		}
+	}()
+	if _, err := c.checkServer(ctx, near); err != nil {
+		return nil, err
+	}
+	if v.Settings, err = near.Volume(ctx); err != nil {
+		return nil, explainMeta(err, addr, envMetaPassword)
+	}
+	info, err := mirror.Of(ctx, near)
+	state, stateErr := near.State(ctx)
+	if stateErr != nil {
+		return nil, explainMeta(stateErr, addr, envMetaPassword)
+	}
+	switch {
+	case errors.Is(err, mirror.ErrNotMirror):
+		v.Home = firstSite
+	case err != nil:
+		return nil, explainMeta(err, addr, envMetaPassword)
+	case state.Role == meta.RoleSource || state.Role == meta.RoleFenced: // it was a mirror once
+		v.Home = info.Site
+	default:
+		v.Home, v.Mirror = info.SourceSite, true
+		if v.Engine, err = c.forwardingEngine(near, info, opts); err != nil {
+			v.Engine = near
+			return nil, err
+		}
+	}
+	v.Site = v.Settings.Sites[v.Home]
+	if v.Mirror {
+		v.Site = meta.Site{ID: info.Site, Name: info.Name}
+	}
+	v.Store, err = c.openBuckets(ctx, v.Settings, v.Home, opts.Metrics)
+	return v, err
+}
+
+// firstSite is the number of the site where a volume is formatted.
+const firstSite = 1
+
+// forwardingEngine reads near and sends changes to the source.
+func (c *cli) forwardingEngine(near meta.Engine, info mirror.Info, opts volumeOptions) (meta.Engine, error) {
+	const defaultTimeout = 10 * time.Second
+	timeout := opts.ChangeTimeout
+	if timeout == 0 {
+		timeout = defaultTimeout
+	}
+	return mirror.NewEngine(mirror.EngineOptions{
+		Near: near,
+		Dial: func(ctx context.Context) (meta.Engine, error) {
+			e, err := c.openSource(ctx, info.Source, timeout)
+			if err != nil {
+				return nil, err // a nil *redis.Engine would be a meta.Engine that is not nil
+			}
+			return e, nil
+		},
+		ChangeTimeout: timeout, MaxLag: opts.MaxLag, Logger: c.log, Metrics: opts.Metrics,
+	})
+}
+
+// openBuckets opens the buckets of all sites that have one: blocks are read from
+// their home first, then from any other, and written to home.
+func (c *cli) openBuckets(ctx context.Context, v meta.Volume, home uint8, reg prometheus.Registerer) (_ object.Store, err error) {
+	homes := map[uint8]object.Store{}
+	defer func() {
+		if err != nil {
+			for _, s := range homes {
+				err = errors.Join(err, s.Close())
+			}
+		}
+	}()
+	for _, id := range slices.Sorted(maps.Keys(v.Sites)) {
+		site := v.Sites[id]
+		if site.Bucket == "" {
+			continue
+		}
+		s, err := c.openBucket(ctx, site.Bucket, site.Name, reg)
+		if err != nil {
+			return nil, fmt.Errorf("bucket of site %s: %w", site.Name, err)
+		}
+		homes[id] = s
+	}
+	if len(homes) == 1 && homes[home] != nil {
+		return homes[home], nil
+	}
+	return mirror.NewStore(mirror.StoreOptions{Homes: homes, Source: home, Logger: c.log})
+}
