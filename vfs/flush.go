@@ -81,7 +81,7 @@ func (fs *FS) flushHeld(ctx context.Context, in *inode) error {
 	if err := p.wait(); err != nil {
 		return fs.uploadFailed(ctx, in, p, refuse("upload", in.ino, "", err))
 	}
-	for _, c := range p.commits(in.ino) {
+	for _, c := range p.commits(in.ino, fs.maxExtents) {
 		res, err := fs.send(ctx, c)
 		if err != nil {
 			return fs.commitFailed(ctx, in, p, err)

@@ -24,6 +24,8 @@ type FS struct {
 	// buffered sums what partial blocks hold, in bytes.
 	buffered atomic.Int64
 	misses   xattrMisses
+	// maxExtents is meta.MaxCommitExtents, or less in tests.
+	maxExtents int
 	// learned counts changes whose result was noted, to tell answers that are
 	// older than a change from newer ones.
 	learned counter
@@ -43,6 +45,8 @@ func New(opts Options) (*FS, error) {
 		blocks: opts.Blocks,
 		log:    opts.Logger,
 		kick:   make(chan struct{}, 1),
+
+		maxExtents: meta.MaxCommitExtents,
 	}
 	fs.table.init(opts.CachedInodes)
 	fs.dirty.init()

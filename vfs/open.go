@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"syscall"
 
 	"mirrorfs/chunk"
@@ -17,6 +18,8 @@ type File struct {
 	in    *inode
 	flags uint32
 	keep  bool
+	// clearSetID: somebody else than root writes through this handle.
+	clearSetID atomic.Bool
 
 	mu sync.Mutex
 	// told is inode.failures as of the last failure reported here.
@@ -43,7 +46,7 @@ func (fs *FS) Create(ctx context.Context, c meta.Make, flags uint32) (meta.Node,
 	if err != nil {
 		return meta.Node{}, nil, err
 	}
-	in, _ := fs.table.acquire(res.Node.Ino)
+	in := fs.table.acquire(res.Node.Ino)
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	if !in.valid {
@@ -75,7 +78,7 @@ func (fs *FS) Open(ctx context.Context, ino meta.Ino, flags uint32) (*File, erro
 	if fs.opts.ReadOnly && (writes || flags&syscall.O_TRUNC != 0) {
 		return nil, refuse("open", ino, "", errReadOnly)
 	}
-	in, _ := fs.table.acquire(ino)
+	in := fs.table.acquire(ino)
 	keep, err := fs.open(ctx, in, flags)
 	if err != nil {
 		fs.table.release(in)

@@ -231,9 +231,9 @@ func (p *pending) over(newer *pending) {
 	p.clearSetID = p.clearSetID || newer.clearSetID
 }
 
-// commits makes the changes that publish the generation: one, unless it has too
-// many pieces. All slices are finished.
-func (p *pending) commits(ino meta.Ino) []meta.Commit {
+// commits makes the changes that publish the generation: one, unless it has more
+// pieces than limit. All slices are finished.
+func (p *pending) commits(ino meta.Ino, limit int) []meta.Commit {
 	indexes := make([]uint32, 0, len(p.chunks))
 	for index := range p.chunks {
 		indexes = append(indexes, index)
@@ -241,13 +241,13 @@ func (p *pending) commits(ino meta.Ino) []meta.Commit {
 	slices.Sort(indexes)
 	var all []meta.Commit
 	next := meta.Commit{Ino: ino, Mtime: p.mtime, Atime: p.atime, ClearSetID: p.clearSetID}
-	room := meta.MaxCommitExtents
+	room := limit
 	for _, index := range indexes {
 		list := p.chunks[index].list
 		for len(list) > 0 {
 			if room == 0 {
 				all = append(all, next)
-				next.Chunks, room = nil, meta.MaxCommitExtents
+				next.Chunks, room = nil, limit
 			}
 			n := min(room, len(list))
 			extents := make([]meta.Extent, n)

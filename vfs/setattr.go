@@ -101,7 +101,7 @@ func (fs *FS) SetAttr(ctx context.Context, c meta.SetAttr) (meta.Node, error) {
 		res, err := fs.change(ctx, c)
 		return res.Node, err
 	}
-	in, _ = fs.table.acquire(c.Ino)
+	in = fs.table.acquire(c.Ino)
 	defer fs.table.release(in)
 	held, cancel := detached(ctx, fs.opts.FlushTimeout)
 	defer cancel()

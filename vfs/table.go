@@ -47,16 +47,15 @@ func (t *table) get(ino meta.Ino) *inode {
 	return s.inodes[ino]
 }
 
-// acquire gives the inode with a reference; fresh is true when it was not known.
-func (t *table) acquire(ino meta.Ino) (in *inode, fresh bool) {
+// acquire gives the inode with a reference, known or not.
+func (t *table) acquire(ino meta.Ino) *inode {
 	s := t.shard(ino)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	in = s.inodes[ino]
+	in := s.inodes[ino]
 	if in == nil {
 		in = newInode(ino)
 		s.inodes[ino] = in
-		fresh = true
 	}
 	if in.refs == 0 {
 		t.open.Add(1)
@@ -66,7 +65,7 @@ func (t *table) acquire(ino meta.Ino) (in *inode, fresh bool) {
 		}
 	}
 	in.refs++
-	return in, fresh
+	return in
 }
 
 // release gives a reference back. The last one leaves the inode remembered.

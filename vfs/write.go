@@ -30,10 +30,11 @@ func (f *File) Append(ctx context.Context, p []byte) (off int64, n int, err erro
 	return f.put(ctx, p, atEnd)
 }
 
-// ClearSetID makes what is buffered clear the setuid and setgid bits when it is
-// committed, as a write by others than root does. It is to be called after
-// such a write.
+// ClearSetID makes what this handle wrote last, if it is not committed yet, and
+// all that it will write, clear the setuid and setgid bits when it is committed,
+// as a write by others than root does.
 func (f *File) ClearSetID() {
+	f.clearSetID.Store(true)
 	f.in.mu.Lock()
 	defer f.in.mu.Unlock()
 	if f.in.active != nil {
@@ -71,7 +72,7 @@ func (f *File) put(ctx context.Context, p []byte, off int64) (int64, int, error)
 		return off, 0, refuse("write", in.ino, "", syscall.EFBIG)
 	}
 	for done := 0; done < len(p); {
-		n, err := fs.writePart(ctx, in, p[done:], uint64(off)+uint64(done))
+		n, err := f.putPart(ctx, p[done:], uint64(off)+uint64(done))
 		if err != nil && done > 0 && f.report("write") == nil {
 			return off, done, nil // the next write is told
 		}
@@ -95,9 +96,10 @@ func (fs *FS) freshSize(ctx context.Context, in *inode) error {
 	return fs.refresh(ctx, in)
 }
 
-// writePart writes the part of p that goes to one chunk and one slice.
-// in.write is held.
-func (fs *FS) writePart(ctx context.Context, in *inode, p []byte, off uint64) (int, error) {
+// putPart writes the part of p that goes to one chunk and one slice. in.write
+// is held.
+func (f *File) putPart(ctx context.Context, p []byte, off uint64) (int, error) {
+	fs, in := f.fs, f.in
 	act := in.active // guarded by write too
 	if act == nil {
 		act = newPending(fs.now())
@@ -129,6 +131,7 @@ func (fs *FS) writePart(ctx context.Context, in *inode, p []byte, off uint64) (i
 	act.put(s, off, n, at, fs.opts.Home)
 	act.changed = fs.now()
 	act.mtime = act.changed
+	act.clearSetID = act.clearSetID || f.clearSetID.Load()
 	if in.active == nil {
 		in.active = act
 		fs.dirty.add(fs, in)
