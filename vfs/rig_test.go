@@ -130,7 +130,7 @@ type gate struct {
 	fail func(key string) error
 }
 
-func (g *gate) Put(ctx context.Context, key string, data []byte) error {
+func (g *gate) PutIfAbsent(ctx context.Context, key string, data []byte) error {
 	g.mu.Lock()
 	g.puts++
 	fail := g.fail
@@ -140,7 +140,7 @@ func (g *gate) Put(ctx context.Context, key string, data []byte) error {
 			return err
 		}
 	}
-	return g.Store.Put(ctx, key, data)
+	return g.Store.PutIfAbsent(ctx, key, data)
 }
 
 func (g *gate) failWith(f func(key string) error) {

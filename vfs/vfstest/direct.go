@@ -129,11 +129,12 @@ func (d direct) Readlink(p string) (target string, err error) {
 }
 
 func (d direct) Link(old, p string) error {
-	return d.on(old, func(_ context.Context, n meta.Node) error {
-		return d.do(p, func(ctx context.Context, dir meta.Ino, name string) error {
-			_, err := d.fs.Link(ctx, meta.Link{Ino: n.Ino, Parent: dir, Name: name})
-			return err
-		})
+	return d.on(old, func(ctx context.Context, n meta.Node) error {
+		dir, name, err := d.parent(ctx, p)
+		if err == nil {
+			_, err = d.fs.Link(ctx, meta.Link{Ino: n.Ino, Parent: dir, Name: name})
+		}
+		return err
 	})
 }
 

@@ -21,61 +21,72 @@ func Run(t *testing.T, target Target) {
 	if target.Steps == 0 {
 		target.Steps = 400
 	}
-	tests := []struct {
-		name string
-		run  func(b *box)
-	}{
-		{"WriteRead", testWriteRead},
-		{"Overlap", testOverlap},
-		{"Append", testAppend},
-		{"Truncate", testTruncate},
-		{"TruncateBuffered", testTruncateBuffered},
-		{"Holes", testHoles},
-		{"OpenFlags", testOpenFlags},
-		{"TwoHandles", testTwoHandles},
-		{"TooLarge", testTooLarge},
-		{"Chunks", testChunks},
-		{"Unlinked", testUnlinked},
-		{"Random", testRandom},
-		{"RandomAtChunkBorder", testRandomAtChunkBorder},
-		{"ConcurrentWriters", testConcurrentWriters},
-		{"ConcurrentAppends", testConcurrentAppends},
-		{"ConcurrentCreates", testConcurrentCreates},
-		{"Rename", testRename},
-		{"RenameOverOpen", testRenameOverOpen},
-		{"RenameFlags", testRenameFlags},
-		{"RenameDirs", testRenameDirs},
-		{"Links", testLinks},
-		{"Symlinks", testSymlinks},
-		{"Dirs", testDirs},
-		{"Names", testNames},
-		{"Mknod", testMknod},
-		{"Chmod", testChmod},
-		{"Chown", testChown},
-		{"Times", testTimes},
-		{"TimesOfBuffered", testTimesOfBuffered},
-		{"Xattrs", testXattrs},
-		{"StatFS", testStatFS},
-		{"ReadDir", testReadDir},
-		{"ReadDirLarge", testReadDirLarge},
-		{"ReadDirWhileChanging", testReadDirWhileChanging},
-		{"ReadDirSeek", testReadDirSeek},
-		{"RemoveWhileReading", testRemoveWhileReading},
-		{"RandomTree", testRandomTree},
-		{"CloseToOpen", testCloseToOpen},
-		{"CloseToOpenInterleaved", testCloseToOpenInterleaved},
-		{"NamesAcrossClients", testNamesAcrossClients},
-		{"UnlinkedElsewhere", testUnlinkedElsewhere},
-		{"Mmap", testMmap},
-		{"SetIDCleared", testSetIDCleared},
-		{"Permissions", testPermissions},
-	}
-	for _, test := range tests {
+	for _, test := range tests() {
+		if target.Foreign && test.ours {
+			continue
+		}
 		t.Run(test.name, func(t *testing.T) {
 			b := &box{T: t, target: target, fs: target.FS, dir: strings.ReplaceAll(t.Name(), "/", "_")}
 			b.ok(b.fs.Mkdir(b.dir, 0o777))
+			b.ok(b.fs.Chmod(b.dir, 0o777))
 			test.run(b)
 		})
+	}
+}
+
+// test is one test; ours says that it asks for more than Linux promises.
+type test struct {
+	name string
+	run  func(b *box)
+	ours bool
+}
+
+func tests() []test {
+	return []test{
+		{name: "WriteRead", run: testWriteRead},
+		{name: "Overlap", run: testOverlap},
+		{name: "Append", run: testAppend},
+		{name: "Truncate", run: testTruncate},
+		{name: "TruncateBuffered", run: testTruncateBuffered},
+		{name: "Holes", run: testHoles},
+		{name: "OpenFlags", run: testOpenFlags},
+		{name: "TwoHandles", run: testTwoHandles},
+		{name: "TooLarge", run: testTooLarge, ours: true},
+		{name: "Chunks", run: testChunks},
+		{name: "Unlinked", run: testUnlinked},
+		{name: "Random", run: testRandom},
+		{name: "RandomAtChunkBorder", run: testRandomAtChunkBorder},
+		{name: "ConcurrentWriters", run: testConcurrentWriters},
+		{name: "ConcurrentAppends", run: testConcurrentAppends},
+		{name: "ConcurrentCreates", run: testConcurrentCreates},
+		{name: "Rename", run: testRename},
+		{name: "RenameOverOpen", run: testRenameOverOpen},
+		{name: "RenameFlags", run: testRenameFlags},
+		{name: "RenameDirs", run: testRenameDirs},
+		{name: "Links", run: testLinks},
+		{name: "Symlinks", run: testSymlinks},
+		{name: "Dirs", run: testDirs},
+		{name: "Names", run: testNames},
+		{name: "Mknod", run: testMknod},
+		{name: "Chmod", run: testChmod},
+		{name: "Chown", run: testChown},
+		{name: "Times", run: testTimes},
+		{name: "TimesOfBuffered", run: testTimesOfBuffered},
+		{name: "Xattrs", run: testXattrs, ours: true},
+		{name: "StatFS", run: testStatFS, ours: true},
+		{name: "ReadDir", run: testReadDir},
+		{name: "ReadDirLarge", run: testReadDirLarge},
+		{name: "ReadDirWhileChanging", run: testReadDirWhileChanging},
+		{name: "ReadDirSeek", run: testReadDirSeek},
+		{name: "RemoveWhileReading", run: testRemoveWhileReading},
+		{name: "RandomTree", run: testRandomTree},
+		{name: "CloseToOpen", run: testCloseToOpen},
+		{name: "CloseToOpenInterleaved", run: testCloseToOpenInterleaved},
+		{name: "NamesAcrossClients", run: testNamesAcrossClients},
+		{name: "UnlinkedElsewhere", run: testUnlinkedElsewhere},
+		{name: "Mmap", run: testMmap},
+		{name: "SetIDCleared", run: testSetIDCleared},
+		{name: "Permissions", run: testPermissions},
 	}
 }
 

@@ -14,6 +14,8 @@ type Target struct {
 	// Dir is where the kernel shows FS; empty when it does not. Tests that need a
 	// kernel (mmap, execution) are left out then.
 	Dir string
+	// Foreign says that FS is not ours: tests of our own limits are left out.
+	Foreign bool
 	// Entries is the size of the largest directory to make; default 3,000.
 	Entries int
 	// Steps is the length of each random run; default 400.

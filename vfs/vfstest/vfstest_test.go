@@ -1,25 +1,28 @@
 package vfstest_test
 
 import (
+	"os"
+	"path/filepath"
 	"testing"
-	"time"
 
 	"mirrorfs/chunk"
 	"mirrorfs/meta"
 	"mirrorfs/meta/model"
+	"mirrorfs/meta/redis"
+	"mirrorfs/meta/redis/redistest"
 	"mirrorfs/object/mem"
 	"mirrorfs/vfs"
 	"mirrorfs/vfs/vfstest"
 )
 
 // newFS makes an FS that is shut down with the test.
-func newFS(t *testing.T, engine meta.Engine, store *mem.Store, age time.Duration) *vfs.FS {
+func newFS(t *testing.T, engine meta.Engine, store *mem.Store) *vfs.FS {
 	t.Helper()
 	blocks, err := chunk.New(store, nil, chunk.Options{BlockBytes: 256 << 10})
 	if err != nil {
 		t.Fatal(err)
 	}
-	fs, err := vfs.New(vfs.Options{Engine: engine, Blocks: blocks, FlushAge: age})
+	fs, err := vfs.New(vfs.Options{Engine: engine, Blocks: blocks})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -36,7 +39,16 @@ func newFS(t *testing.T, engine meta.Engine, store *mem.Store, age time.Duration
 func TestModel(t *testing.T) {
 	engine := model.New(meta.Volume{Name: "t"}, nil)
 	store := mem.New("t")
-	a, b := newFS(t, engine, store, 0), newFS(t, engine.Client(), store, 0)
+	a, b := newFS(t, engine, store), newFS(t, engine.Client(), store)
+	vfstest.Run(t, vfstest.Target{FS: vfstest.Direct(a), Other: vfstest.Direct(b)})
+}
+
+// TestRedis runs the suite on Redis.
+func TestRedis(t *testing.T) {
+	address := redistest.Start(t)
+	store := mem.New("t")
+	a := newFS(t, redistest.Format(t, address, redis.Options{}), store)
+	b := newFS(t, redistest.Open(t, address, redis.Options{}), store)
 	vfstest.Run(t, vfstest.Target{FS: vfstest.Direct(a), Other: vfstest.Direct(b)})
 }
 
@@ -44,5 +56,10 @@ func TestModel(t *testing.T) {
 // suite must expect.
 func TestOS(t *testing.T) {
 	dir := t.TempDir()
-	vfstest.Run(t, vfstest.Target{FS: vfstest.OS(dir), Dir: dir})
+	for _, d := range []string{dir, filepath.Dir(dir)} { // some tests act as nobody
+		if err := os.Chmod(d, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	vfstest.Run(t, vfstest.Target{FS: vfstest.OS(dir), Dir: dir, Foreign: true})
 }
