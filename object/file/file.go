@@ -58,7 +58,7 @@ func (s *Store) Put(ctx context.Context, key string, data []byte) error {
 	if err == nil {
 		err = s.write(ctx, path, data, os.Rename)
 	}
-	return object.Fail("put", key, s.cause(err))
+	return object.Fail("put", key, s.writeCause(err))
 }
 
 // PutIfAbsent places the object by a hard link, which fails if there is one.
@@ -74,7 +74,7 @@ func (s *Store) PutIfAbsent(ctx context.Context, key string, data []byte) error 
 		}
 		return object.Fail("put-if-absent", key, s.cause(err))
 	}
-	return object.Fail("put-if-absent", key, s.cause(s.write(ctx, path, data, linkNew)))
+	return object.Fail("put-if-absent", key, s.writeCause(s.write(ctx, path, data, linkNew)))
 }
 
 // Get opens the object's file. The reader has WriteTo, by which io.Copy into a
@@ -149,6 +149,15 @@ func (s *Store) cause(err error) error {
 		return err
 	}
 	return fmt.Errorf("%w: %w", kind, err)
+}
+
+// writeCause is cause for writes, for which a missing directory is no missing
+// object: someone removed it just then, and another attempt will make it.
+func (s *Store) writeCause(err error) error {
+	if c := s.cause(err); !errors.Is(c, object.ErrNotExist) {
+		return c
+	}
+	return err
 }
 
 func infoOf(key string, st fs.FileInfo) object.Info {

@@ -80,7 +80,10 @@ func parseName(name string) (piece, bool) {
 	}
 	var again strings.Builder
 	appendPiece(&again, p.text)
-	return p, again.String() == body && (len(p.text) == pieceBytes) == more
+	if more != (len(p.text) == pieceBytes) || len(p.text) > pieceBytes {
+		return piece{}, false
+	}
+	return p, again.String() == body
 }
 
 func unescape(s string) (string, bool) {

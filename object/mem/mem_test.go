@@ -2,6 +2,7 @@ package mem_test
 
 import (
 	"testing"
+	"time"
 
 	"mirrorfs/object"
 	"mirrorfs/object/mem"
@@ -9,7 +10,12 @@ import (
 )
 
 func TestStore(t *testing.T) {
-	objecttest.Run(t, func(*testing.T) object.Store { return mem.New("test") })
+	open := func(t *testing.T) object.Store { return mem.New(t.Name()) }
+	t.Run("Bare", func(t *testing.T) { objecttest.Run(t, open) })
+	t.Run("Wrapped", func(t *testing.T) { objecttest.RunWrapped(t, open) })
+	t.Run("Faulty", func(t *testing.T) {
+		objecttest.RunFaulty(t, open, objecttest.Faulty{Patience: 50 * time.Millisecond, Seeds: []uint64{1, 2, 3, 4}})
+	})
 }
 
 func TestSpaceSharesByName(t *testing.T) {

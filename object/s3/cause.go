@@ -53,6 +53,8 @@ func kindOf(err error) error {
 	switch code {
 	case "RequestTimeout", "IncompleteBody", "BadDigest", "XAmzContentSHA256Mismatch":
 		return nil // status 400, and yet the way was bad, not the request
+	case "RequestTimeTooSkewed":
+		return nil // status 403; the SDK has seen the server's clock now, and corrects its own
 	}
 	if status == http.StatusNotFound && code != "NotFound" && code != "" {
 		// Something else is missing, say the account: that must not read as a
@@ -76,7 +78,7 @@ func kindOfCode(code string) error {
 		return errRange
 	case "AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken",
 		"AccountProblem", "AllAccessDisabled", "AuthorizationHeaderMalformed", "InvalidSecurity",
-		"RequestTimeTooSkewed", "BucketAlreadyExists":
+		"BucketAlreadyExists":
 		return object.ErrDenied
 	case "SlowDown", "Throttling", "ThrottlingException", "RequestLimitExceeded", "TooManyRequests",
 		"RequestThrottled", "ConditionalRequestConflict", "OperationAborted":

@@ -8,9 +8,11 @@ import (
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	"github.com/aws/aws-sdk-go-v2/config"
 	awss3 "github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+	"github.com/aws/smithy-go/logging"
 
 	"mirrorfs/object"
 )
@@ -68,6 +70,7 @@ func New(ctx context.Context, opts Options) (*Store, error) {
 		return nil, err
 	}
 	load := []func(*config.LoadOptions) error{
+		config.WithLogger(logging.Nop{}),
 		config.WithHTTPClient(buildable(opts.Connections)),
 		config.WithRequestChecksumCalculation(aws.RequestChecksumCalculationWhenRequired),
 		config.WithResponseChecksumValidation(aws.ResponseChecksumValidationWhenRequired),
@@ -152,12 +155,21 @@ func (s *Store) put(ctx context.Context, key string, data []byte, ifNoneMatch *s
 	if err := checkKey(key); err != nil {
 		return err
 	}
+	var how []func(*awss3.Options)
+	if !strings.HasPrefix(s.opts.Endpoint, "http://") {
+		how = append(how, unsigned) // TLS guards the bytes already
+	}
 	_, err := s.client.PutObject(ctx, &awss3.PutObjectInput{
 		Bucket: &s.opts.Bucket, Key: &key, IfNoneMatch: ifNoneMatch,
 		Body:          bytes.NewReader(data),
 		ContentLength: aws.Int64(int64(len(data))),
-	})
+	}, how...)
 	return cause(ctx, err)
+}
+
+// unsigned leaves the payload's SHA-256 out of the signature.
+func unsigned(o *awss3.Options) {
+	o.APIOptions = append(o.APIOptions, v4.SwapComputePayloadSHA256ForUnsignedPayloadMiddleware)
 }
 
 // checkKey also refuses ".", ".." and empty components, which some clients,

@@ -54,7 +54,10 @@ func buckets(server s3test.Server) func(t *testing.T) object.Store {
 }
 
 func TestStore(t *testing.T) {
-	objecttest.Run(t, buckets(serve(t)))
+	open := buckets(serve(t))
+	t.Run("Bare", func(t *testing.T) { objecttest.Run(t, open) })
+	t.Run("Wrapped", func(t *testing.T) { objecttest.RunWrapped(t, open) })
+	t.Run("Faulty", func(t *testing.T) { objecttest.RunFaulty(t, open, objecttest.Faulty{}) })
 }
 
 func TestMissingBucket(t *testing.T) {
