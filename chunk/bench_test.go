@@ -16,7 +16,7 @@ import (
 // discard takes what is put and keeps nothing: what remains is this package's cost.
 type discard struct{ object.Store }
 
-func (discard) Put(context.Context, string, []byte) error { return nil }
+func (discard) PutIfAbsent(context.Context, string, []byte) error { return nil }
 
 func benchBlocks(b *testing.B, s object.Store, c chunk.Cache) *chunk.Blocks {
 	b.Helper()

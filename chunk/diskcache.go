@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -23,8 +24,7 @@ var ErrCacheInUse = errors.New("cache directory is in use by another process")
 type DiskOptions struct {
 	// Volume is the ID of the volume whose blocks are kept, and names the
 	// directory of its files in the cache directory, because two volumes number
-	// their slices alike. Letters, digits, "-" and "_"; empty means no directory of
-	// its own.
+	// their slices alike. Letters, digits, "-" and "_"; empty means "volume".
 	Volume string
 	// LimitBytes is the most that the files may take; 0 means 10 GiB.
 	LimitBytes int64
@@ -38,6 +38,9 @@ type DiskOptions struct {
 }
 
 func (o DiskOptions) withDefaults() DiskOptions {
+	if o.Volume == "" {
+		o.Volume = "volume"
+	}
 	if o.LimitBytes == 0 {
 		o.LimitBytes = 10 << 30
 	}
@@ -92,10 +95,12 @@ type DiskCache struct {
 	failing bool // the last write failed and has been logged
 }
 
-// OpenDiskCache opens a directory, which is made if it does not exist, and knows
-// at once what a process before left there. ErrCacheInUse is wrapped when
-// another process has it. Close must be called, after the last Span was
-// released and all Blocks that use it were closed.
+// OpenDiskCache opens the volume's directory in dir, which are made if they do not
+// exist, and knows at once what a process before left there. ErrCacheInUse is
+// wrapped when another process has it. A directory that holds files but no
+// cache is refused, since a cache removes what it does not know. Close must be
+// called, after the last Span was released and all Blocks that use the cache
+// were closed.
 func OpenDiskCache(dir string, opts DiskOptions) (*DiskCache, error) {
 	if err := opts.Validate(); err != nil {
 		return nil, err
@@ -121,6 +126,14 @@ func OpenDiskCache(dir string, opts DiskOptions) (*DiskCache, error) {
 }
 
 func lockDir(dir string) (*os.File, error) {
+	there, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, fmt.Errorf("open cache: %w", err)
+	}
+	isLock := func(d os.DirEntry) bool { return d.Name() == "lock" }
+	if len(there) > 0 && !slices.ContainsFunc(there, isLock) {
+		return nil, fmt.Errorf("%s has files in it and is no cache; use another directory", dir)
+	}
 	lock, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("open cache: %w", err)

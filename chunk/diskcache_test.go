@@ -76,8 +76,10 @@ func readAll(t *testing.T, s *store, c *chunk.DiskCache, data [][]byte) counts {
 	return s.counts()
 }
 
+// files gives the files of a cache's slices.
 func files(t *testing.T, dir string) (paths []string) {
 	t.Helper()
+	dir = filepath.Join(dir, "volume")
 	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		if err == nil && d.Type().IsRegular() && filepath.Dir(path) != dir {
 			paths = append(paths, path)
@@ -133,6 +135,21 @@ func TestTwoVolumesShareADirectory(t *testing.T) {
 	}
 	if _, err := chunk.OpenDiskCache(dir, chunk.DiskOptions{Volume: "../x"}); err == nil {
 		t.Error("a volume's name leads out of the directory")
+	}
+}
+
+// TestOtherDirectoriesAreLeftAlone: a cache removes strays, so it must not be led to
+// think that someone's files are strays.
+func TestOtherDirectoriesAreLeftAlone(t *testing.T) {
+	dir := t.TempDir()
+	precious := filepath.Join(dir, "precious")
+	must(t, os.WriteFile(precious, nil, 0o600))
+	if _, err := chunk.OpenDiskCache(filepath.Dir(dir), chunk.DiskOptions{Volume: filepath.Base(dir)}); err == nil {
+		t.Error("it is taken for a cache")
+	}
+	openCache(t, dir, chunk.DiskOptions{}).Sweep(t.Context())
+	if _, err := os.Stat(precious); err != nil {
+		t.Error(err)
 	}
 }
 
@@ -214,7 +231,7 @@ func TestADamagedIndexLosesNoMore(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s, dir := newStore(t), t.TempDir()
 			data := warm(t, s, dir, 6, 5*smallBlock)
-			do.damage(t, filepath.Join(dir, "index"))
+			do.damage(t, filepath.Join(dir, "volume", "index"))
 			c := openCache(t, dir, chunk.DiskOptions{})
 			if got := readAll(t, s, c, data); got.gets > do.most {
 				t.Errorf("%d downloads", got.gets)
@@ -244,7 +261,7 @@ func TestRandomCrashes(t *testing.T) {
 				overwrite(t, path, make([]byte, 4096), rng.Int64N(mib/2)/4096*4096)
 			}
 		}
-		must(t, os.Truncate(filepath.Join(crashed, "index"), rng.Int64N(32*40)))
+		must(t, os.Truncate(filepath.Join(crashed, "volume", "index"), rng.Int64N(32*40)))
 		again := openCache(t, crashed, chunk.DiskOptions{})
 		if rng.IntN(2) == 0 {
 			again.Sweep(t.Context())
@@ -260,11 +277,11 @@ func TestStraysAreRemoved(t *testing.T) {
 	data := warm(t, s, dir, 3, mib)
 	strays := []string{"x", "00/3-256", "00/03-256", "01/3-1.tmp", "01/sub/3-1", "zz/3-1", "02/3-1"}
 	for _, name := range strays {
-		path := filepath.Join(dir, name)
+		path := filepath.Join(dir, "volume", name)
 		must(t, os.MkdirAll(filepath.Dir(path), 0o700))
 		must(t, os.WriteFile(path, []byte("stray"), 0o600))
 	}
-	gone := filepath.Join(dir, "02", "3-2")
+	gone := filepath.Join(dir, "volume", "02", "3-2")
 	must(t, os.Remove(gone))
 	c := openCache(t, dir, chunk.DiskOptions{})
 	ctx, cancel := context.WithCancel(t.Context())
@@ -272,7 +289,7 @@ func TestStraysAreRemoved(t *testing.T) {
 	c.Sweep(t.Context())
 	must(t, c.Run(ctx))
 	for _, name := range strays {
-		if _, err := os.Lstat(filepath.Join(dir, name)); !errors.Is(err, fs.ErrNotExist) {
+		if _, err := os.Lstat(filepath.Join(dir, "volume", name)); !errors.Is(err, fs.ErrNotExist) {
 			t.Errorf("%s is still there: %v", name, err)
 		}
 	}
@@ -357,7 +374,7 @@ func TestWholeFile(t *testing.T) {
 	s, dir := newStore(t), t.TempDir()
 	size := 5*smallBlock + 3
 	data := warm(t, s, dir, 2, size)
-	flip(t, filepath.Join(dir, "02", fmt.Sprintf("%d-2", home)), 2*smallBlock, 1)
+	flip(t, filepath.Join(dir, "volume", "02", fmt.Sprintf("%d-2", home)), 2*smallBlock, 1)
 	c := openCache(t, dir, chunk.DiskOptions{LimitBytes: 3 * mib})
 	b := newBlocks(t, s, c, chunk.Options{BlockBytes: smallBlock})
 	whole := segment(1, size)

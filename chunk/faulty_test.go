@@ -26,8 +26,8 @@ func TestFaultsNeverBecomeWrongBytes(t *testing.T) {
 			seed := rand.Uint64()
 			t.Logf("seed %d", seed)
 			bad := faulty.New(mem.New("faults"), faulty.Options{Seed: seed, Rates: map[faulty.Op]faulty.Rates{
-				faulty.Put: {Error: 0.05, Throttle: 0.03, After: 0.03, Slow: 0.02},
-				faulty.Get: {Error: 0.05, Slow: 0.02, Cut: 0.05, Short: 0.05, Corrupt: 0.1},
+				faulty.PutIfAbsent: {Error: 0.05, Throttle: 0.03, After: 0.03, Slow: 0.02},
+				faulty.Get:         {Error: 0.05, Slow: 0.02, Cut: 0.05, Short: 0.05, Corrupt: 0.1},
 			}})
 			b := newBlocks(t, bad, cache(t), chunk.Options{BlockBytes: 256 << 10, BufferBytes: mib})
 			var all sync.WaitGroup

@@ -2,8 +2,11 @@ package chunk
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
+
+	"mirrorfs/object"
 )
 
 // upload hands a block to the background. The upload outlives ctx: a program
@@ -43,9 +46,11 @@ func (w *Writer) store(ctx context.Context, index int, blk *outBlock) {
 	buf := blk.buf
 	sum, err := w.put(ctx, id, buf.bytes[:w.room()+blk.n])
 	if err != nil {
-		w.b.metrics.uploadErrors.Inc()
+		if ctx.Err() == nil { // otherwise it was given up, and why is known
+			w.b.metrics.uploadErrors.Inc()
+			w.b.log.WarnContext(ctx, "a block could not be uploaded", slog.String("object", id.key()), slog.Any("error", err))
+		}
 		err = w.fail(err)
-		w.b.log.WarnContext(ctx, "a block could not be uploaded", slog.String("object", id.key()), slog.Any("error", err))
 	}
 	w.mu.Lock()
 	w.pending--
@@ -61,13 +66,20 @@ func (w *Writer) store(ctx context.Context, index int, blk *outBlock) {
 	buf.drop()
 }
 
+// put uploads a block that has no object yet. If there is one, the slice's number
+// was given out before, by a Redis that lost its last changes in a crash, say;
+// to write over it would change a file that someone has closed.
 func (w *Writer) put(ctx context.Context, id blockID, b []byte) (uint32, error) {
 	if err := w.b.uploads.Acquire(ctx, 1); err != nil {
 		return 0, fmt.Errorf("upload %s: %w", id.key(), context.Cause(ctx))
 	}
 	defer w.b.uploads.Release(1)
 	data, sum := seal(b, w.room(), id)
-	if err := w.b.store.Put(ctx, id.key(), data); err != nil {
+	err := w.b.store.PutIfAbsent(ctx, id.key(), data)
+	if errors.Is(err, object.ErrExist) {
+		return 0, fmt.Errorf("upload %s: %w: %w", id.key(), ErrTaken, err)
+	}
+	if err != nil {
 		return 0, fmt.Errorf("upload %s: %w", id.key(), err)
 	}
 	w.b.metrics.uploads.Inc()

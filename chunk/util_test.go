@@ -34,7 +34,7 @@ func newStore(t *testing.T) *store {
 	return &store{Store: mem.New(t.Name())}
 }
 
-func (s *store) Put(ctx context.Context, key string, data []byte) error {
+func (s *store) PutIfAbsent(ctx context.Context, key string, data []byte) error {
 	s.mu.Lock()
 	s.puts++
 	before := s.beforePut
@@ -44,7 +44,7 @@ func (s *store) Put(ctx context.Context, key string, data []byte) error {
 			return err
 		}
 	}
-	return s.Store.Put(ctx, key, data)
+	return s.Store.PutIfAbsent(ctx, key, data)
 }
 
 func (s *store) Get(ctx context.Context, key string, off, n int64) (io.ReadCloser, error) {

@@ -11,6 +11,9 @@ import (
 var (
 	// ErrFull: the bytes do not fit into what the slice has left. Nothing was written.
 	ErrFull = errors.New("slice is full")
+	// ErrTaken: the slice's number was given out before, and its data are in the
+	// store. They were not changed. Another number will do.
+	ErrTaken = errors.New("slice number is taken")
 	// ErrAborted: the writer was aborted or closed.
 	ErrAborted = errors.New("slice writer is closed")
 )

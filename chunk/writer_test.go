@@ -244,6 +244,25 @@ func TestAFailedUploadIsToldOnWriteAndClose(t *testing.T) {
 	}
 }
 
+// TestATakenSliceIsNotWrittenOver: a number that is given out twice must not change
+// what was written under it first.
+func TestATakenSliceIsNotWrittenOver(t *testing.T) {
+	s := newStore(t)
+	b := newBlocks(t, s, nil, chunk.Options{})
+	data := random(1, 1000)
+	write(t, b, 1, data)
+	w := b.NewWriter(1, home)
+	if _, err := w.Write(t.Context(), random(2, 1000)); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(t.Context()); !errors.Is(err, chunk.ErrTaken) {
+		t.Errorf("close: %v", err)
+	}
+	if !bytes.Equal(read(t, b, segment(1, len(data))), data) {
+		t.Error("it was written over")
+	}
+}
+
 func TestCloseEndsWithItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, b := gated(t, nil, chunk.Options{BlockBytes: 64 << 10})
