@@ -18,7 +18,7 @@ import (
 
 	"mirrorfs/chunk"
 	"mirrorfs/meta"
-	"mirrorfs/meta/model"
+	"mirrorfs/meta/redis"
 	"mirrorfs/object"
 	"mirrorfs/object/file"
 	"mirrorfs/vfs"
@@ -33,7 +33,7 @@ const childEnv = "MIRRORFS_FUSE_CHILD"
 // a client of its own.
 type childConfig struct {
 	Dirs    []string
-	Meta    string // address of Redis; empty is a volume in the child's memory
+	Meta    string // address of Redis
 	Bucket  string // directory
 	Cache   string // directory; empty is a cache in memory
 	Volume  string
@@ -79,10 +79,6 @@ func runChild(ctx context.Context, config string) error {
 	if c.Pprof != "" {
 		go func() { _ = http.ListenAndServe(c.Pprof, nil) }() //nolint:gosec // a test on loopback
 	}
-	engines, err := c.engines(ctx)
-	if err != nil {
-		return err
-	}
 	store, err := file.New(c.Bucket)
 	if err != nil {
 		return err
@@ -92,7 +88,7 @@ func runChild(ctx context.Context, config string) error {
 	mounted := make(chan struct{}, len(c.Dirs))
 	for i, dir := range c.Dirs {
 		all.Go(func() {
-			errs[i] = c.serve(ctx, dir, engines[i], store, log, func() { mounted <- struct{}{} })
+			errs[i] = c.serve(ctx, dir, store, log, func() { mounted <- struct{}{} })
 			mounted <- struct{}{}
 		})
 	}
@@ -106,21 +102,12 @@ func runChild(ctx context.Context, config string) error {
 	return errors.Join(errs...)
 }
 
-// engines gives one for each of Dirs.
-func (c *childConfig) engines(ctx context.Context) ([]meta.Engine, error) {
-	if c.Meta != "" {
-		return redisEngines(ctx, c)
-	}
-	first := model.New(meta.Volume{Name: c.Volume}, nil)
-	list := []meta.Engine{first}
-	for len(list) < len(c.Dirs) {
-		list = append(list, first.Client())
-	}
-	return list, nil
-}
-
 // serve mounts one client and runs it until it is unmounted or ctx ends.
-func (c *childConfig) serve(ctx context.Context, dir string, engine meta.Engine, store object.Store, log *slog.Logger, mounted func()) error {
+func (c *childConfig) serve(ctx context.Context, dir string, store object.Store, log *slog.Logger, mounted func()) error {
+	engine, err := redis.Open(ctx, c.Meta, redis.Options{Logger: log})
+	if err != nil {
+		return err
+	}
 	blocks, closeBlocks, err := c.blocks(store)
 	if err != nil {
 		return err

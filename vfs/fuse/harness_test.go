@@ -15,6 +15,10 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"mirrorfs/meta"
+	"mirrorfs/meta/redis"
+	"mirrorfs/meta/redis/redistest"
 )
 
 // child is a process that serves mounts.
@@ -62,14 +66,17 @@ func mount(t testing.TB, c childConfig) *child {
 // start is mount, and returns an error when the child ends instead.
 func start(t testing.TB, c childConfig) (*child, error) {
 	t.Helper()
+	if c.Volume == "" {
+		c.Volume = "test"
+	}
 	if len(c.Dirs) == 0 {
 		c.Dirs = []string{mountPoint(t)}
 	}
+	if c.Meta == "" {
+		c.Meta = newVolume(t, c.Volume)
+	}
 	if c.Bucket == "" {
 		c.Bucket = t.TempDir()
-	}
-	if c.Volume == "" {
-		c.Volume = "test"
 	}
 	config, err := json.Marshal(c)
 	if err != nil {
@@ -98,6 +105,20 @@ func start(t testing.TB, c childConfig) (*child, error) {
 		return p, errors.Join(errors.New("the child ended before it was ready"), readErr, p.err)
 	}
 	return p, nil
+}
+
+// newVolume formats a volume on a Redis of its own and returns its address.
+func newVolume(t testing.TB, name string) string {
+	t.Helper()
+	address := redistest.Start(t)
+	e, err := redis.Format(t.Context(), address, meta.Volume{Name: name}, redis.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := e.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return address
 }
 
 // mountPoint is an empty directory that everybody may enter (t.TempDir is not)

@@ -1,6 +1,7 @@
 package fuse
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -22,7 +23,7 @@ const (
 // prepare makes sure that a mount of source at dir can work, and returns the
 // directory without symbolic links. It takes away what a crashed process of the
 // same volume left there.
-func prepare(dir, source string, allowNonEmpty bool) (string, error) {
+func prepare(ctx context.Context, dir, source string, allowNonEmpty bool) (string, error) {
 	if err := checkFUSE(dir); err != nil {
 		return "", err
 	}
@@ -38,7 +39,7 @@ func prepare(dir, source string, allowNonEmpty bool) (string, error) {
 		if !mounted {
 			break
 		}
-		if err := checkMounted(real, source, e); err != nil {
+		if err := checkMounted(ctx, real, source, e); err != nil {
 			return "", err
 		}
 		if err := detach(real, unix.MNT_DETACH); err != nil {
@@ -84,12 +85,14 @@ func missingDir(dir string, err error) error {
 
 // checkMounted looks at the mount that is at dir. It returns nil if that is the
 // dead remains of a mount of the same source.
-func checkMounted(dir, source string, e mountEntry) error {
+func checkMounted(ctx context.Context, dir, source string, e mountEntry) error {
 	if !strings.HasPrefix(e.fsType, "fuse") {
 		return &Error{Dir: dir, Err: fmt.Errorf("%w: %s (%s)", ErrMounted, e.source, e.fsType), Hint: "mount in another directory"}
 	}
-	var st unix.Stat_t
-	dead := errors.Is(unix.Stat(dir, &st), unix.ENOTCONN)
+	// stat(2) will not do: the kernel may answer it from its cache. What is no
+	// mirrorfs refuses this attribute, and that is an answer too.
+	_, err := servedBy(ctx, dir)
+	dead := errors.Is(err, unix.ENOTCONN)
 	switch {
 	case dead && e.fsType == fsType && e.source == source:
 		return nil

@@ -38,7 +38,7 @@ func Mount(ctx context.Context, opts Options) (*Server, error) {
 	}
 	opts = opts.withDefaults()
 	source := sourcePrefix + opts.Volume
-	dir, err := prepare(opts.Dir, source, opts.NonEmpty)
+	dir, err := prepare(ctx, opts.Dir, source, opts.NonEmpty)
 	if err != nil {
 		return nil, err
 	}
