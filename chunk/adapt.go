@@ -33,7 +33,7 @@ func (b *Blocks) extent(p piece) (lo, hi uint32) {
 	switch {
 	case p.raw <= smallBlockBytes, p.n >= p.raw/4,
 		p.off == 0 && p.n >= groupBytes,
-		b.retains && fetched >= p.raw/8:
+		b.cache != nil && fetched >= p.raw/8:
 		delete(b.touches, p.id)
 		return 0, p.raw
 	}

@@ -19,8 +19,8 @@ var ErrClosed = errors.New("block storage is closed")
 // be called concurrently.
 type Blocks struct {
 	store   object.Store
-	cache   Cache
-	retains bool // the cache is the caller's, and so keeps blocks for long
+	cache   Cache     // nil if there is none
+	spare   *MemCache // where read-ahead waits for its reader if the cache does not take it
 	opts    Options
 	log     *slog.Logger
 	metrics *metrics
@@ -45,14 +45,16 @@ type Blocks struct {
 const zeroBytes = 1 << 20
 
 // New makes Blocks on a store. cache is a *DiskCache, a *MemCache or nil; it
-// may be shared and is not closed with Blocks. Options.Metrics gets the counters.
+// may be shared and is not closed with Blocks. What was read ahead and no cache
+// takes waits in memory, up to Options.PrefetchBytes and four blocks.
 func New(store object.Store, cache Cache, opts Options) (*Blocks, error) {
 	if err := opts.Validate(); err != nil {
 		return nil, err
 	}
 	opts = opts.withDefaults()
 	b := &Blocks{
-		store: store, cache: cache, retains: cache != nil, opts: opts, log: opts.Logger,
+		store: store, cache: cache, opts: opts, log: opts.Logger,
+		spare:      NewMemCache(opts.PrefetchBytes + 4*int64(opts.BlockBytes)),
 		buffers:    newBuffers(opts.BlockBytes),
 		budget:     newBudget(opts.BufferBytes),
 		zeros:      make([]byte, zeroBytes),
@@ -61,9 +63,6 @@ func New(store object.Store, cache Cache, opts Options) (*Blocks, error) {
 		prefetches: semaphore.NewWeighted(int64(max(1, opts.Downloads*3/4))),
 		flights:    map[blockID]*flight{},
 		touches:    map[blockID]*touch{},
-	}
-	if cache == nil { // read-ahead needs a place to wait for its reader
-		b.cache = NewMemCache(opts.PrefetchBytes + 4*int64(opts.BlockBytes))
 	}
 	m, err := newMetrics(opts.Metrics, func() float64 { return float64(b.budget.inUse()) })
 	if err != nil {
@@ -102,9 +101,19 @@ func (b *Blocks) behind(f func()) bool {
 	return true
 }
 
-// offer gives a block to the cache.
-func (b *Blocks) offer(id blockID, data []byte, sum uint32, buf *buffer) {
-	b.cache.put(cachedBlock{id: id, at: id.index * uint32(b.opts.BlockBytes), data: data, sum: sum, buf: buf})
+// block describes a block for a cache.
+func (b *Blocks) block(id blockID, data []byte, sum uint32, buf *buffer) cachedBlock {
+	return cachedBlock{id: id, at: id.index * uint32(b.opts.BlockBytes), data: data, sum: sum, buf: buf}
+}
+
+// near gives a piece that need not be downloaded.
+func (b *Blocks) near(p *piece) (Span, bool) {
+	if b.cache != nil {
+		if span, ok := b.cache.get(p.id, p.off, p.n); ok {
+			return span, true
+		}
+	}
+	return b.spare.get(p.id, p.off, p.n)
 }
 
 // detach gives a context that outlives ctx but keeps its values, since what

@@ -9,8 +9,9 @@ type Cache interface {
 	has(id blockID) bool
 	// put offers a whole block: its bytes, which lie in buf, the place of its
 	// first byte in its slice, and its sumOfSums. The cache holds buf if it
-	// wants the bytes for longer than the call.
-	put(b cachedBlock)
+	// wants the bytes for longer than the call. False means that it did not take
+	// the block.
+	put(b cachedBlock) bool
 	// wholeSlice gives the n bytes of a slice as one range of one file, or false.
 	wholeSlice(home uint8, slice uint64, n uint32) (Span, bool)
 }

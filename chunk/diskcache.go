@@ -246,11 +246,11 @@ func (c *DiskCache) wholeSlice(home uint8, slice uint64, n uint32) (Span, bool) 
 	return Span{File: file, Len: int(n), pin: e}, true
 }
 
-func (c *DiskCache) put(b cachedBlock) {
+func (c *DiskCache) put(b cachedBlock) bool {
 	e, victims := c.admit(b.id, len(b.data))
 	c.remove(victims)
 	if e == nil {
-		return
+		return c.has(b.id)
 	}
 	defer e.unpin()
 	blk := diskBlock{index: b.id.index, at: b.at, n: uint32(len(b.data)), sum: b.sum, checked: true}
@@ -260,21 +260,24 @@ func (c *DiskCache) put(b cachedBlock) {
 	}
 	if err != nil {
 		c.refuse(e, blk, err)
-		return
+		return false
 	}
-	if !c.settle(e, blk) {
-		return
+	if c.settle(e, blk) {
+		c.write(indexRecord{kind: indexBlock, id: e.id, diskBlock: blk})
+		c.tidy()
 	}
-	err = c.index.append(indexRecord{kind: indexBlock, id: e.id, diskBlock: blk})
-	if err != nil {
-		c.log.Debug("the cache's index could not be written", slog.Any("error", err))
-	}
+	return true
+}
+
+// tidy writes the index anew when most of it is about what is gone.
+func (c *DiskCache) tidy() {
 	c.mu.Lock()
 	live := c.blocks
 	c.mu.Unlock()
-	if c.index.wasteful(live) {
-		if err := c.index.compact(c.snapshot); err != nil {
-			c.log.Warn("the cache's index could not be rewritten", slog.Any("error", err))
-		}
+	if !c.index.wasteful(live) {
+		return
+	}
+	if err := c.index.compact(c.snapshot); err != nil {
+		c.log.Warn("the cache's index could not be rewritten", slog.Any("error", err))
 	}
 }

@@ -436,6 +436,26 @@ func TestAFullDiskStopsCachingOnly(t *testing.T) {
 	must(t, limited.Close())
 }
 
+// TestReadAheadIsNotLostOnAFullDisk: what the cache does not take must not be
+// downloaded again when its reader comes.
+func TestReadAheadIsNotLostOnAFullDisk(t *testing.T) {
+	s := newStore(t)
+	c := openCache(t, t.TempDir(), chunk.DiskOptions{FreeBytes: 1 << 60})
+	b := newBlocks(t, s, c, chunk.Options{BlockBytes: smallBlock, PrefetchBytes: mib})
+	data := random(1, mib)
+	write(t, b, 1, data)
+	s.counts()
+	b.Prefetch([]chunk.Segment{segment(1, mib)})
+	for range 3 {
+		if !bytes.Equal(read(t, b, segment(1, mib)), data) {
+			t.Error("read differs")
+		}
+	}
+	if got := s.counts(); got.gets != 4 || c.Bytes() != 0 {
+		t.Errorf("%d downloads of 4 blocks; the cache takes %d bytes", got.gets, c.Bytes())
+	}
+}
+
 // TestCacheUnderStorm reads, writes, evicts and closes files at once, for the race
 // detector.
 func TestCacheUnderStorm(t *testing.T) {

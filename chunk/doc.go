@@ -30,11 +30,12 @@
 // A lock may be taken while holding one to its left:
 //
 //	Writer.mu -> budget.mu
-//	Blocks.mu -> MemCache.mu
 //	diskEntry.io -> diskIndex.mu -> DiskCache.mu
 //
-// No lock but diskEntry.io and diskIndex.mu is held across input or output,
-// and none is held while waiting for a download, an upload or memory.
+// Blocks.mu and MemCache.mu are taken alone. diskEntry.io and diskIndex.mu are
+// held across input and output of their files; DiskCache.mu across what is
+// quick: closing a file, asking for free space, removing a stray file. None is held
+// while waiting for a download, an upload or memory.
 //
 // # What this package is not
 //

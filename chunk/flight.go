@@ -76,7 +76,10 @@ func (b *Blocks) demand(ctx context.Context, f *flight) {
 // whoever does not find the block in the cache meanwhile still finds it here.
 func (b *Blocks) land(f *flight) {
 	if f.err == nil && f.whole() {
-		b.offer(f.id, f.data, f.sum, f.buf)
+		blk := b.block(f.id, f.data, f.sum, f.buf)
+		if b.cache == nil || !b.cache.put(blk) {
+			b.spare.put(blk)
+		}
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()

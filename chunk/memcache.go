@@ -51,15 +51,15 @@ func (c *MemCache) has(id blockID) bool {
 	return ok
 }
 
-func (c *MemCache) put(b cachedBlock) {
+func (c *MemCache) put(b cachedBlock) bool {
 	size := int64(len(b.buf.bytes))
 	if size > c.limit {
-		return
+		return false
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if _, ok := c.blocks[b.id]; ok {
-		return
+		return true
 	}
 	for c.used+size > c.limit {
 		c.evict()
@@ -67,6 +67,7 @@ func (c *MemCache) put(b cachedBlock) {
 	b.buf.hold()
 	c.used += size
 	c.blocks[b.id] = c.recent.PushFront(&b)
+	return true
 }
 
 // evict drops the block used longest ago. Called with mu held.

@@ -14,11 +14,15 @@ func (b *Blocks) Prefetch(segs []Segment) {
 		for done := uint32(0); done < s.Len; {
 			p := pieceAt(s, done, uint32(b.opts.BlockBytes))
 			done += p.n
-			if !b.cache.has(p.id) && !b.prefetch(p) {
+			if !b.has(p.id) && !b.prefetch(p) {
 				return
 			}
 		}
 	}
+}
+
+func (b *Blocks) has(id blockID) bool {
+	return b.cache != nil && b.cache.has(id) || b.spare.has(id)
 }
 
 // prefetch starts the download of one block; false means that no more fits.

@@ -30,7 +30,7 @@ func (b *Blocks) Read(ctx context.Context, segs []Segment) ([]Span, error) {
 		for done := uint32(0); done < s.Len; {
 			p := pieceAt(s, done, uint32(b.opts.BlockBytes))
 			done += p.n
-			if span, ok := b.cache.get(p.id, p.off, p.n); ok {
+			if span, ok := b.near(&p); ok {
 				b.metrics.hits.Inc()
 				b.metrics.fromCache.Add(float64(p.n))
 				spans = appendSpan(spans, span)
@@ -118,6 +118,9 @@ func (b *Blocks) appendZeros(spans []Span, n int) []Span {
 // to Bytes of local disk to check. The cache keeps the file until Release.
 func (b *Blocks) WholeFile(segs []Segment) (span Span, ok bool) {
 	if len(segs) != 1 || segs[0].Slice == 0 || segs[0].Off != 0 || segs[0].Len != segs[0].Size || segs[0].Len == 0 {
+		return Span{}, false
+	}
+	if b.cache == nil {
 		return Span{}, false
 	}
 	return b.cache.wholeSlice(segs[0].Home, segs[0].Slice, segs[0].Size)

@@ -56,8 +56,8 @@ func (w *Writer) store(ctx context.Context, index int, blk *outBlock) {
 	w.pending--
 	w.notify()
 	w.mu.Unlock()
-	if err == nil && w.b.retains && !w.b.opts.NoWriteThrough && !w.b.budget.tight() {
-		w.b.offer(id, buf.bytes[w.room():w.room()+blk.n], sum, buf)
+	if err == nil && w.b.cache != nil && !w.b.opts.NoWriteThrough && !w.b.budget.tight() {
+		w.b.cache.put(w.b.block(id, buf.bytes[w.room():w.room()+blk.n], sum, buf))
 	}
 	w.mu.Lock()
 	blk.buf = nil
