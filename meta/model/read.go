@@ -126,14 +126,13 @@ func (r reader) ReadDir(ctx context.Context, dir meta.Ino, after string, limit i
 			return syscall.EINVAL
 		}
 		limit = min(limit, meta.MaxPageEntries)
-		for _, name := range slices.Sorted(maps.Keys(t.entries[dir])) {
-			if name <= after {
-				continue
-			}
-			if len(page.Entries) == limit {
-				page.More = true
-				break
-			}
+		names := t.names[dir]
+		at, found := slices.BinarySearch(names, after)
+		if found {
+			at++
+		}
+		page.More = len(names)-at > limit
+		for _, name := range names[at:min(at+limit, len(names))] {
 			n, errno := t.node(t.entries[dir][name].ino)
 			if errno != 0 {
 				return syscall.EIO // an entry without an inode

@@ -22,6 +22,8 @@ type tables struct {
 	replies  map[slot][]byte
 	settings map[string][]byte
 
+	// names has the names of each directory in order. It follows from entries.
+	names map[meta.Ino][]string
 	// extents counts the extents that point to a slice. It follows from the rows.
 	extents map[uint64]int
 }
@@ -49,6 +51,7 @@ func newTables() tables {
 		sessions: map[meta.SessionID][]byte{},
 		replies:  map[slot][]byte{},
 		settings: map[string][]byte{},
+		names:    map[meta.Ino][]string{},
 		extents:  map[uint64]int{},
 	}
 }
@@ -70,8 +73,17 @@ func (t *tables) apply(e *meta.Effect) {
 		t.count(t.inodes[e.Ino].Inline, -1)
 		delete(t.inodes, e.Ino)
 	case meta.EffectEntry:
+		if at, found := slices.BinarySearch(t.names[e.Parent], e.Name); !found {
+			t.names[e.Parent] = slices.Insert(t.names[e.Parent], at, e.Name)
+		}
 		put(t.entries, e.Parent, e.Name, entry{ino: e.Ino, kind: e.Type})
 	case meta.EffectEntryGone:
+		if at, found := slices.BinarySearch(t.names[e.Parent], e.Name); found {
+			t.names[e.Parent] = slices.Delete(t.names[e.Parent], at, at+1)
+		}
+		if len(t.names[e.Parent]) == 0 {
+			delete(t.names, e.Parent)
+		}
 		remove(t.entries, e.Parent, e.Name)
 	case meta.EffectChunk, meta.EffectChunkGone:
 		t.putChunk(e)

@@ -198,7 +198,9 @@ end)
 
 -- statfs answers the state.
 ask('statfs', function(p, args)
-  return call('HGET', p .. 'v', 'state') or nil, fail('ENOENT', 'volume')
+  local state = call('HGET', p .. 'v', 'state')
+  if not state then return nil, fail('ENOENT', 'volume') end
+  return state
 end)
 
 -- sessions: session, info, expiry in ms or '' ...
