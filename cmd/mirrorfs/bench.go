@@ -34,8 +34,8 @@ As root it drops the page cache before cold and warm jobs, on both sides alike.`
 		Example: "  mirrorfs bench\n  mirrorfs bench --dir /mnt/nvme --data 4GiB\n  mirrorfs bench --data 64MiB --files 500 --ops 500 --json",
 		Args:    exactArgs(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if opts.data < 1<<20 || opts.files < 1 || opts.ops < benchListed {
-				return usagef("want --data of 1MiB or more, --files of 1 or more, --ops of %d or more", benchListed)
+			if opts.data < 1<<20 || opts.files < 1 || opts.ops < benchMaxThreads {
+				return usagef("want --data of 1MiB or more, --files of 1 or more, --ops of %d or more", benchMaxThreads)
 			}
 			return c.bench(cmd.Context(), opts)
 		},

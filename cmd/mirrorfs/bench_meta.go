@@ -10,8 +10,8 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// benchListed is how many entries the directory has that is listed.
-const benchListed = 1000
+// benchMaxThreads is the most threads that a job has.
+const benchMaxThreads = 8
 
 // benchJob is what one row measures.
 type benchJob struct {
@@ -35,7 +35,7 @@ func (j *benchJob) operations() float64 {
 // metadata measures operations on names, with 1 and with 8 threads, each thread in
 // a directory of its own: Linux lets one create run in a directory at a time.
 func (b *benchRun) metadata(ctx context.Context) error {
-	for _, threads := range []int{1, 8} {
+	for _, threads := range []int{1, benchMaxThreads} {
 		for _, job := range metadataJobs(threads, b.opts.ops) {
 			if err := b.both(ctx, job); err != nil {
 				return err

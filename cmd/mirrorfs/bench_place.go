@@ -98,7 +98,7 @@ func (v *benchVolume) cool(ctx context.Context, state string) error {
 func (v *benchVolume) dir() string { return v.lab.path("meta") }
 
 func (v *benchVolume) pingRate(ctx context.Context) (float64, error) {
-	const pings = 50_000
+	const pings = 20_000
 	return local.PingRate(ctx, v.dir(), pings)
 }
 

@@ -20,6 +20,7 @@ const demoCleanUpTimeout = 2 * time.Minute
 // demoOptions are the demo's flags.
 type demoOptions struct {
 	keep bool
+	s3   bool
 	tree string
 	dir  string
 	rtt  time.Duration
@@ -38,7 +39,7 @@ file at B and reads it at A, measures both sites, prints a table and cleans up.
 
 It needs FUSE and redis-server. Every part is this same program, run as
 processes of its own; with --keep they stay until Ctrl-C, to be played with.`,
-		Example: "  mirrorfs demo\n  mirrorfs demo --rtt 100ms --tree /usr/share/doc\n  mirrorfs demo --keep",
+		Example: "  mirrorfs demo\n  mirrorfs demo --rtt 100ms --tree /usr/share/doc\n  mirrorfs demo --s3 --keep",
 		Args:    exactArgs(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return c.demo(cmd.Context(), opts)
@@ -46,6 +47,7 @@ processes of its own; with --keep they stay until Ctrl-C, to be played with.`,
 	}
 	f := cmd.Flags()
 	f.BoolVar(&opts.keep, "keep", false, "at the end, leave everything running until Ctrl-C, and print commands to try")
+	f.BoolVar(&opts.s3, "s3", false, "keep the data in a real S3 server (versitygw, built with the Go installation) instead of a directory")
 	f.StringVar(&opts.tree, "tree", "", "directory to copy in at A (default: src of the Go installation)")
 	f.StringVar(&opts.dir, "dir", "", "directory to work in, which needs room for three times the tree (default: a temporary one)")
 	f.DurationVar(&opts.rtt, "rtt", 30*time.Millisecond, "round trip time between the sites")
@@ -91,7 +93,7 @@ func (c *cli) demo(ctx context.Context, opts demoOptions) (err error) {
 // runDemo is the demo's story.
 func (c *cli) runDemo(ctx context.Context, l *lab, opts demoOptions) (*demoResult, *demoSites, error) {
 	r := &demoResult{RTT: opts.rtt, Tree: opts.tree}
-	sites, err := setUpSites(ctx, l, opts.rtt)
+	sites, err := setUpSites(ctx, l, opts)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
-	"time"
 
 	"mirrorfs/cmd/mirrorfs/wan"
 	"mirrorfs/meta/redis/local"
@@ -27,10 +26,10 @@ type demoSites struct {
 }
 
 // setUpSites makes both sites as a person would, command by command.
-func setUpSites(ctx context.Context, l *lab, rtt time.Duration) (*demoSites, error) {
+func setUpSites(ctx context.Context, l *lab, opts demoOptions) (*demoSites, error) {
 	s := &demoSites{lab: l}
 	say := l.c.sayf
-	say("two sites on this machine, %v apart, below %s", rtt, l.dir)
+	say("two sites on this machine, %v apart, below %s", opts.rtt, l.dir)
 	var err error
 	for name, site := range map[string]*demoSite{"a": &s.a, "b": &s.b} {
 		if err := l.mkdir(name); err != nil {
@@ -41,6 +40,12 @@ func setUpSites(ctx context.Context, l *lab, rtt time.Duration) (*demoSites, err
 		}
 	}
 	bucket := "file://" + l.path("a", "bucket")
+	if opts.s3 {
+		say("  starting an S3 server (the first time, it is built)")
+		if bucket, err = l.s3(ctx, "demo"); err != nil {
+			return nil, err
+		}
+	}
 	if err := s.do(ctx, "format", s.a.meta, "demo", "--bucket", bucket); err != nil {
 		return nil, err
 	}
@@ -48,7 +53,7 @@ func setUpSites(ctx context.Context, l *lab, rtt time.Duration) (*demoSites, err
 	if err != nil {
 		return nil, err
 	}
-	if s.link, err = wan.Listen(ctx, "unix", socket, rtt); err != nil {
+	if s.link, err = wan.Listen(ctx, "unix", socket, opts.rtt); err != nil {
 		return nil, err
 	}
 	l.onClose(func(context.Context) error { return s.link.Close() })

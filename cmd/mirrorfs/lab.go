@@ -13,6 +13,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"mirrorfs/object/s3/s3test"
 )
 
 const (
@@ -29,6 +31,7 @@ type lab struct {
 	c    *cli
 	self string // path of this program
 	dir  string
+	env  []string // of the processes, beside this one's; set before they start
 
 	mu      sync.Mutex
 	closers []func(context.Context) error // run in reverse
@@ -95,6 +98,7 @@ func (l *lab) run(ctx context.Context, args ...string) (string, error) {
 	var stdout, stderr bytes.Buffer
 	cmd := exec.CommandContext(ctx, l.self, args...)
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	cmd.Env = append(os.Environ(), l.env...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := cmd.Run(); err != nil {
 		return "", fmt.Errorf("mirrorfs %s: %w\n%s", strings.Join(args, " "), err, strings.TrimSpace(stderr.String()))
@@ -121,6 +125,7 @@ func (l *lab) start(name string, args ...string) (*child, error) {
 	defer func() { _ = log.Close() }()
 	p := &child{cmd: exec.Command(l.self, args...), log: log.Name(), what: "mirrorfs " + strings.Join(args, " "), end: make(chan struct{})}
 	p.cmd.Stdout, p.cmd.Stderr = log, log
+	p.cmd.Env = append(os.Environ(), l.env...)
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := p.cmd.Start(); err != nil {
 		return nil, fmt.Errorf("%s: %w", p.what, err)
@@ -182,6 +187,29 @@ func (l *lab) redis(ctx context.Context, name string) (string, error) {
 	})
 	_, err := l.run(ctx, "local", "start", dir)
 	return "local:" + dir, err
+}
+
+// s3 starts a real S3 server (versitygw, built by the go command) and returns the
+// address of a bucket there. Processes that start from now on have its keys.
+func (l *lab) s3(ctx context.Context, bucket string) (string, error) {
+	if err := l.mkdir("s3"); err != nil {
+		return "", err
+	}
+	serving, stop := context.WithCancel(context.WithoutCancel(ctx))
+	ready, ended := make(chan s3test.Server, 1), make(chan error, 1)
+	go func() { ended <- s3test.Run(serving, l.path("s3"), func(s s3test.Server) { ready <- s }) }()
+	select {
+	case server := <-ready:
+		l.onClose(func(context.Context) error {
+			stop()
+			return <-ended
+		})
+		l.env = append(l.env, server.Env()...)
+		return server.Address(bucket), nil
+	case err := <-ended:
+		stop()
+		return "", hintf(fmt.Errorf("S3 server: %w", err), "without --s3 the bucket is a directory, which needs no Go installation")
+	}
 }
 
 // mount mounts a volume on a new directory of the lab, and returns when it is there.
