@@ -33,7 +33,7 @@
 //
 // Every type here has one mutex, held for memory only, never over I/O, and no
 // two of them at once. A link to the source is opened under a token of its own
-// (link.opening), under which link.mu is taken for moments.
+// (link.opening), which is taken before link.mu.
 //
 // # What it is not
 //

@@ -143,35 +143,27 @@ func (e *Engine) Change(ctx context.Context, c meta.Change) (meta.Result, error)
 	return res, err
 }
 
-// forward makes the change at the source. A session that was ended while the
-// link was cut is replaced by a new one: a change refused for that reason was
-// not made.
+// forward makes the change at the source.
 func (e *Engine) forward(ctx context.Context, c meta.Change) (meta.Result, error) {
-	for attempt := 0; ; attempt++ {
-		engine, err := e.far.session(ctx)
-		if err != nil {
-			return meta.Result{}, e.farFailed(c.Op().String(), err)
-		}
-		res, err := engine.Change(ctx, c)
-		switch {
-		case err == nil:
-			e.far.ok()
-			return res, nil
-		case errors.Is(err, meta.ErrSessionEnded) && attempt == 0:
-			e.far.ended()
-		case isUnreachable(err):
-			return res, e.farFailed(c.Op().String(), e.far.fail(err))
-		default: // the source said no, because of something that may not be here yet
-			e.far.ok()
-			e.floors.suspect(keysOf(c)...)
-			return res, err
-		}
+	op := c.Op().String()
+	engine, err := e.far.get(ctx)
+	if err != nil {
+		return meta.Result{}, e.farFailed(op, err)
 	}
+	res, err := engine.Change(ctx, c)
+	switch {
+	case isUnreachable(err):
+		return res, e.farFailed(op, e.far.fail(err))
+	case err != nil: // the source said no, because of something that may not be here yet
+		e.floors.suspect(keysOf(c)...)
+	}
+	e.far.ok()
+	return res, err
 }
 
 // farFailed makes the error of a source that did not answer.
 func (e *Engine) farFailed(op string, err error) error {
-	if errors.Is(err, errNoSession) || errors.Is(err, errClosed) {
+	if errors.Is(err, errClosed) {
 		return &meta.Error{Op: op, Errno: syscall.EIO, Err: err}
 	}
 	if !isUnreachable(err) {
@@ -244,84 +236,70 @@ func keysOf(c meta.Change) []key {
 	}
 }
 
-// StartSession registers this client at the source. When the source cannot be
-// reached, that is left to the next change or heartbeat: reads need no session.
+// StartSession registers this client at the source. While the source cannot be
+// reached it fails with ErrUnreachable; reads need no session.
 func (e *Engine) StartSession(ctx context.Context, info meta.SessionInfo) error {
-	ctx, cancel := context.WithTimeout(ctx, e.opts.ChangeTimeout)
-	defer cancel()
-	e.far.want(info)
-	if _, err := e.far.session(ctx); err != nil {
-		if !isUnreachable(err) {
-			return err
-		}
-		e.opts.Logger.WarnContext(ctx, "the source does not answer: reads work, changes fail until it does", slog.Any("error", err))
-	}
-	return nil
+	return e.atSource(ctx, "session_start", func(ctx context.Context, far meta.Engine) error {
+		return far.StartSession(ctx, info)
+	})
 }
 
-// Heartbeat keeps the session at the source alive, and starts it when that has
-// not been possible before or when it was ended during a cut.
+// Heartbeat keeps the session at the source alive.
 func (e *Engine) Heartbeat(ctx context.Context, open []meta.Ino) error {
-	ctx, cancel := context.WithTimeout(ctx, e.opts.ChangeTimeout)
-	defer cancel()
-	for attempt := 0; ; attempt++ {
-		engine, err := e.far.session(ctx)
-		if err != nil {
-			return e.farFailed("heartbeat", err)
-		}
-		err = engine.Heartbeat(ctx, open)
-		switch {
-		case err == nil:
-			e.far.ok()
-			return nil
-		case errors.Is(err, meta.ErrSessionEnded) && attempt == 0:
-			e.opts.Logger.WarnContext(ctx, "the session was ended at the source: starting another")
-			e.far.ended()
-		default:
-			return e.farFailed("heartbeat", e.far.fail(err))
-		}
-	}
+	return e.atSource(ctx, "heartbeat", func(ctx context.Context, far meta.Engine) error {
+		return far.Heartbeat(ctx, open)
+	})
 }
 
-// EndSession ends the session at the source, if one is registered.
+// EndSession ends the session at the source, if one was started.
 func (e *Engine) EndSession(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, e.opts.ChangeTimeout)
-	defer cancel()
-	engine, started := e.far.forget()
-	if !started {
+	if e.far.opened() == nil {
 		return nil
 	}
-	return engine.EndSession(ctx)
+	return e.atSource(ctx, "session_end", func(ctx context.Context, far meta.Engine) error {
+		return far.EndSession(ctx)
+	})
 }
 
 // Orphans asks the source.
-func (e *Engine) Orphans(ctx context.Context, before time.Time, limit int) ([]meta.Orphan, error) {
-	p, err := e.purger(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return p.Orphans(ctx, before, limit)
+func (e *Engine) Orphans(ctx context.Context, before time.Time, limit int) (list []meta.Orphan, err error) {
+	err = e.atSource(ctx, "orphans", func(ctx context.Context, far meta.Engine) error {
+		p, ok := far.(meta.Purger)
+		if !ok {
+			return &meta.Error{Op: "orphans", Errno: syscall.ENOTSUP}
+		}
+		list, err = p.Orphans(ctx, before, limit)
+		return err
+	})
+	return list, err
 }
 
 // Sessions asks the source.
-func (e *Engine) Sessions(ctx context.Context) ([]meta.Session, error) {
-	p, err := e.purger(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return p.Sessions(ctx)
+func (e *Engine) Sessions(ctx context.Context) (list []meta.Session, err error) {
+	err = e.atSource(ctx, "sessions", func(ctx context.Context, far meta.Engine) error {
+		p, ok := far.(meta.Purger)
+		if !ok {
+			return &meta.Error{Op: "sessions", Errno: syscall.ENOTSUP}
+		}
+		list, err = p.Sessions(ctx)
+		return err
+	})
+	return list, err
 }
 
-func (e *Engine) purger(ctx context.Context) (meta.Purger, error) {
-	engine, err := e.far.get(ctx)
+// atSource asks the source for something that is no read of files.
+func (e *Engine) atSource(ctx context.Context, op string, ask func(context.Context, meta.Engine) error) error {
+	ctx, cancel := context.WithTimeout(ctx, e.opts.ChangeTimeout)
+	defer cancel()
+	far, err := e.far.get(ctx)
 	if err != nil {
-		return nil, e.farFailed("orphans", err)
+		return e.farFailed(op, err)
 	}
-	p, ok := engine.(meta.Purger)
-	if !ok {
-		return nil, &meta.Error{Op: "orphans", Errno: syscall.ENOTSUP}
+	if err = ask(ctx, far); isUnreachable(err) {
+		return e.farFailed(op, e.far.fail(err))
 	}
-	return p, nil
+	e.far.ok()
+	return err
 }
 
 // Close ends the connections of both sites, not the session.

@@ -323,21 +323,24 @@ func TestPromise09CutLink(t *testing.T) {
 func TestStartDuringACut(t *testing.T) {
 	s := stillMirror(t, mirror.EngineOptions{})
 	s.wan.cut(true)
-	session(t, s.e)
+	start := func() error { return s.e.StartSession(t.Context(), meta.SessionInfo{Kind: "mount"}) }
+	if err := start(); !errors.Is(err, meta.ErrUnreachable) {
+		t.Errorf("starting a session: %v", err)
+	}
 	if _, err := s.e.GetAttr(t.Context(), meta.RootIno); err != nil {
 		t.Errorf("a read: %v", err)
 	}
-	if err := s.e.Heartbeat(t.Context(), nil); !errors.Is(err, meta.ErrUnreachable) {
-		t.Errorf("a heartbeat: %v", err)
+	if err := s.e.EndSession(t.Context()); err != nil {
+		t.Errorf("ending what was not started: %v", err)
 	}
 	s.wan.cut(false)
-	until(t, "a heartbeat starts the session", func() bool { return s.e.Heartbeat(t.Context(), nil) == nil })
+	until(t, "a session starts", func() bool { return start() == nil })
 	change(t, s.e, file(meta.RootIno, "f"))
 	if err := s.e.EndSession(t.Context()); err != nil {
 		t.Error(err)
 	}
-	if _, err := s.e.Change(t.Context(), file(meta.RootIno, "g")); err == nil {
-		t.Error("a change after the session's end worked")
+	if _, err := s.e.Change(t.Context(), file(meta.RootIno, "g")); !errors.Is(err, meta.ErrSessionEnded) {
+		t.Errorf("a change after the session's end: %v", err)
 	}
 }
 
@@ -346,20 +349,16 @@ func TestStartDuringACut(t *testing.T) {
 func TestSessionEndedDuringACut(t *testing.T) {
 	s := stillMirror(t, mirror.EngineOptions{})
 	session(t, s.e)
-	end := func() {
-		all, err := s.source.(meta.Purger).Sessions(t.Context())
-		if err != nil || len(all) != 1 {
-			t.Fatalf("sessions: %+v, %v", all, err)
-		}
-		change(t, s.source, meta.EndOtherSession{ID: all[0].ID, Force: true})
+	all, err := s.source.(meta.Purger).Sessions(t.Context())
+	if err != nil || len(all) != 1 {
+		t.Fatalf("sessions: %+v, %v", all, err)
 	}
-	end()
+	change(t, s.source, meta.EndOtherSession{ID: all[0].ID, Force: true})
+	if _, err := s.e.Change(t.Context(), file(meta.RootIno, "f")); !errors.Is(err, meta.ErrSessionEnded) {
+		t.Errorf("a change: %v", err)
+	}
+	session(t, s.e)
 	change(t, s.e, file(meta.RootIno, "f"))
-	end()
-	if err := s.e.Heartbeat(t.Context(), nil); err != nil {
-		t.Errorf("heartbeat: %v", err)
-	}
-	change(t, s.e, file(meta.RootIno, "g"))
 }
 
 // While the first copy is under way, a mount of the mirror reads from the source.

@@ -15,32 +15,28 @@ import (
 // fail at once instead of trying it again, each for its own timeout.
 const redialPause = time.Second
 
-// link is an Engine's way to the source: opened when first needed, opened anew
-// when its session was ended.
+// link is an Engine's way to the source: opened when first needed, so that an
+// engine can be made while the source cannot be reached. Once open it is kept:
+// the session belongs to it, and it reconnects by itself.
 type link struct {
 	dial func(context.Context) (meta.Engine, error)
 	now  func() time.Time
 
-	// opening is a token of one: who holds it may dial or start the session.
+	// opening is a token of one: who holds it may dial.
 	opening chan struct{}
 
-	mu      sync.Mutex
-	engine  meta.Engine
-	info    *meta.SessionInfo // of the session to start; nil before StartSession
-	started bool              // the session is registered at the source
-	failed  time.Time         // of the last failure to open
-	cause   error
-	closed  bool
+	mu     sync.Mutex
+	engine meta.Engine
+	cause  error     // why the source could not be asked last; nil when it answered
+	failed time.Time // when
+	closed bool
 }
 
 func newLink(dial func(context.Context) (meta.Engine, error), now func() time.Time) *link {
 	return &link{dial: dial, now: now, opening: make(chan struct{}, 1)}
 }
 
-var (
-	errClosed    = errors.New("engine is closed")
-	errNoSession = errors.New("no session was started")
-)
+var errClosed = errors.New("engine is closed")
 
 // unreachable is what a caller gets when the source does not answer: EIO with
 // the cause.
@@ -57,61 +53,43 @@ func isUnreachable(err error) bool {
 	return errors.Is(err, meta.ErrUnreachable) || errors.Is(err, context.DeadlineExceeded) || !errors.As(err, &e)
 }
 
-// get returns the source's engine.
+// get returns the source's engine. Right after a failure it gives the same again.
 func (l *link) get(ctx context.Context) (meta.Engine, error) {
-	if engine, _, err := l.ready(); engine != nil || err != nil {
+	if engine, err := l.ready(); engine != nil || err != nil {
 		return engine, err
 	}
-	return l.open(ctx, false)
+	return l.open(ctx)
 }
 
-// session returns the source's engine with the session registered.
-func (l *link) session(ctx context.Context) (meta.Engine, error) {
-	engine, started, err := l.ready()
-	if err != nil || engine != nil && started {
-		return engine, err
-	}
-	return l.open(ctx, true)
-}
-
-// ready gives what there is, or the error of a failure that is still fresh.
-func (l *link) ready() (engine meta.Engine, started bool, err error) {
+func (l *link) ready() (meta.Engine, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.closed {
-		return nil, false, errClosed
+		return nil, errClosed
 	}
 	if l.cause != nil && l.now().Sub(l.failed) < redialPause {
-		return nil, false, l.cause
+		return nil, l.cause
 	}
-	return l.engine, l.started, nil
+	return l.engine, nil
 }
 
-// open dials, and registers the session if asked; one caller at a time.
-func (l *link) open(ctx context.Context, withSession bool) (meta.Engine, error) {
+// open dials; one caller at a time.
+func (l *link) open(ctx context.Context) (meta.Engine, error) {
 	select {
 	case l.opening <- struct{}{}:
 		defer func() { <-l.opening }()
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-	engine, started, err := l.ready() // somebody may have been faster
+	if engine, err := l.ready(); engine != nil || err != nil { // somebody was faster
+		return engine, err
+	}
+	engine, err := l.dial(ctx)
 	if err != nil {
-		return nil, err
+		return nil, l.fail(err)
 	}
-	if engine == nil {
-		if engine, err = l.dial(ctx); err != nil {
-			return nil, l.fail(err)
-		}
-		if err := l.keep(engine); err != nil {
-			_ = engine.Close()
-			return nil, err
-		}
-	}
-	if withSession && !started {
-		if err := l.register(ctx, engine); err != nil {
-			return nil, err
-		}
+	if err := l.keep(engine); err != nil {
+		return nil, errors.Join(err, engine.Close())
 	}
 	return engine, nil
 }
@@ -123,22 +101,6 @@ func (l *link) keep(engine meta.Engine) error {
 		return errClosed
 	}
 	l.engine, l.cause = engine, nil
-	return nil
-}
-
-func (l *link) register(ctx context.Context, engine meta.Engine) error {
-	l.mu.Lock()
-	info := l.info
-	l.mu.Unlock()
-	if info == nil {
-		return errNoSession
-	}
-	if err := engine.StartSession(ctx, *info); err != nil {
-		return l.fail(err)
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.started, l.cause = true, nil
 	return nil
 }
 
@@ -167,28 +129,11 @@ func (l *link) down() bool {
 	return l.cause != nil
 }
 
-// ended notes that the source knows the session no more: the next change starts
-// a new one.
-func (l *link) ended() {
+// opened gives the engine if there is one.
+func (l *link) opened() meta.Engine {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.started = false
-}
-
-// want says which session to start.
-func (l *link) want(info meta.SessionInfo) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.info, l.started = &info, false
-}
-
-// forget ends the wish for a session and tells whether one is registered.
-func (l *link) forget() (engine meta.Engine, started bool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	engine, started = l.engine, l.started
-	l.info, l.started = nil, false
-	return engine, started
+	return l.engine
 }
 
 func (l *link) close() error {

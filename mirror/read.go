@@ -87,11 +87,28 @@ func (r reader) Lookup(ctx context.Context, parent meta.Ino, name string) (meta.
 			}
 		},
 	})
-	if err == nil {
+	switch {
+	case err == nil:
 		n, at, err = r.freshen(ctx, n, at)
+	case k.isEntry():
+		at, err = r.parentSays(ctx, parent, name, at, err)
 	}
 	r.observe(at)
 	return n, err
+}
+
+// parentSays mends the error of a lookup here when the parent is newer than what
+// is here: a file that was just made is no directory, whatever is missing.
+func (r reader) parentSays(ctx context.Context, parent meta.Ino, name string, at meta.Position, err error) (meta.Position, error) {
+	f, ok := r.e.floors.get(inodeKey(parent))
+	if !ok || !at.Before(f.at) || !errors.Is(err, syscall.ENOENT) {
+		return at, err
+	}
+	n, nodeAt, nodeErr := r.atLeast(at).getAttr(ctx, parent)
+	if nodeErr == nil && !n.Attr.IsDir() {
+		err = &meta.Error{Op: "lookup", Ino: parent, Name: name, Errno: syscall.ENOTDIR}
+	}
+	return later(at, nodeAt), err
 }
 
 // freshen completes a node that was found at a position with attributes that are

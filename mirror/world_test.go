@@ -44,7 +44,11 @@ type world struct {
 
 // modelWorld is two sites in memory.
 func modelWorld(_ testing.TB) *world {
-	source, near := model.New(settings("volume-1"), nil), model.NewReplica(nil)
+	return worldOf(model.New(settings("volume-1"), nil), model.NewReplica(nil))
+}
+
+// worldOf joins two sites in memory.
+func worldOf(source, near *model.Engine) *world {
 	return &world{
 		source:     source,
 		near:       near,
