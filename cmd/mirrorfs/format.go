@@ -18,7 +18,12 @@ import (
 	"mirrorfs/meta"
 	"mirrorfs/meta/redis"
 	"mirrorfs/object"
+	"mirrorfs/object/open"
 )
+
+// probeTime is how long format goes on trying a bucket: somebody waits for the
+// answer, and a mistyped address does not pass.
+const probeTime = 5 * time.Second
 
 // formatOptions are the flags of format.
 type formatOptions struct {
@@ -67,7 +72,7 @@ func (c *cli) format(ctx context.Context, addr, name string, opts formatOptions)
 	if err != nil {
 		return err
 	}
-	store, err := c.openBucket(ctx, opts.bucket, opts.site, nil)
+	store, err := open.Store(ctx, opts.bucket, open.Options{Retry: object.RetryOptions{Total: probeTime, Logger: c.log}})
 	if errors.Is(err, object.ErrInvalid) {
 		return &usageError{err}
 	}

@@ -25,9 +25,6 @@ const (
 	envSourcePassword = "MIRRORFS_SOURCE_PASSWORD" //nolint:gosec // the variable's name
 )
 
-// bucketRequests is how many requests run at once to one bucket.
-const bucketRequests = 64
-
 // openMeta opens the metadata at an address that a user gave: Redis, or a
 // private Redis that is started for it.
 func (c *cli) openMeta(ctx context.Context, addr string, reg prometheus.Registerer) (*redis.Engine, error) {
@@ -82,15 +79,7 @@ func explainMeta(err error, addr, password string) error {
 // openBucket opens a data address with everything that a client wants around it.
 // name tells buckets apart in metrics.
 func (c *cli) openBucket(ctx context.Context, addr, name string, reg prometheus.Registerer) (object.Store, error) {
-	s, err := open.Bare(ctx, addr, open.Options{Connections: bucketRequests})
-	if err != nil {
-		return nil, err
-	}
-	s, err = object.WithMetrics(object.WithLimit(s, bucketRequests), name, reg)
-	if err != nil {
-		return nil, err
-	}
-	return object.WithRetry(s, object.RetryOptions{Logger: c.log}), nil
+	return open.Store(ctx, addr, open.Options{Name: name, Retry: object.RetryOptions{Logger: c.log}, Metrics: reg})
 }
 
 // volumeOptions say how a volume is used.
