@@ -145,8 +145,10 @@ func (t *tables) putChunk(e *meta.Effect) {
 		remove(t.chunks, e.Ino, e.Index)
 		return
 	}
+	// A list that came by a fuzzy copy may be newer, and shorter, than the effect knew.
 	kept := meta.AppendExtents(nil, old)
-	list, err := meta.DecodeExtents(append(kept[:e.Keep:e.Keep], e.Value...))
+	keep := min(int(e.Keep), len(kept))
+	list, err := meta.DecodeExtents(append(kept[:keep:keep], e.Value...))
 	if err != nil {
 		panic("model: " + err.Error()) // effects were decoded, or are our own
 	}

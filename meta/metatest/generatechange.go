@@ -1,0 +1,133 @@
+package metatest
+
+import (
+	"bytes"
+	"slices"
+
+	"mirrorfs/meta"
+)
+
+// change makes up a change, with handles for inode numbers.
+func (g *generator) change() meta.Change {
+	dir := g.dir()
+	switch n := g.rng.IntN(100); {
+	case n < 28:
+		return g.make(dir)
+	case n < 34:
+		return meta.Link{Ino: g.other(), Parent: dir, Name: g.name()}
+	case n < 43:
+		return meta.Unlink{Parent: dir, Name: g.existing(dir)}
+	case n < 48:
+		return meta.Rmdir{Parent: dir, Name: g.existing(dir)}
+	case n < 65:
+		return g.rename(dir)
+	case n < 74:
+		return g.setAttr()
+	case n < 86:
+		return g.commit()
+	case n < 90:
+		return meta.SetXattr{Ino: g.other(), Name: g.xattr(), Value: bytes.Repeat([]byte{byte(n)}, g.rng.IntN(40)), Mode: meta.XattrMode(g.rng.IntN(3))}
+	case n < 92:
+		return meta.RemoveXattr{Ino: g.other(), Name: g.xattr()}
+	case n < 94:
+		return meta.Reserve{Count: uint32(g.rng.IntN(5))}
+	default:
+		return meta.Purge{Orphan: meta.Orphan{Ino: g.other()}}
+	}
+}
+
+func (g *generator) make(dir meta.Ino) meta.Change {
+	c := meta.Make{Parent: dir, Name: g.name(), Mode: uint32(g.rng.IntN(0o10000)), UID: uint32(g.rng.IntN(3)), GID: uint32(g.rng.IntN(3)), Rdev: g.rng.Uint32()}
+	switch n := g.rng.IntN(20); {
+	case n < 10:
+		c.Mode |= meta.TypeFile
+	case n < 16:
+		c.Mode |= meta.TypeDir
+	case n < 18:
+		c.Mode |= meta.TypeSymlink
+		c.Target = pick(g.rng, []string{"a", "../b", "/abs/олute", string(bytes.Repeat([]byte("t"), 4095)), "\xff"})
+	default:
+		c.Mode |= pick(g.rng, []uint32{meta.TypeFifo, meta.TypeSocket, meta.TypeChar, meta.TypeBlock})
+	}
+	return c
+}
+
+func (g *generator) rename(dir meta.Ino) meta.Change {
+	c := meta.Rename{OldParent: dir, OldName: g.existing(dir), NewParent: dir, NewName: g.name(), Flags: meta.RenameFlags(max(g.rng.IntN(5)-2, 0))}
+	if g.rng.IntN(2) == 0 {
+		c.NewParent = g.dir()
+	}
+	if g.rng.IntN(3) == 0 {
+		c.NewName = g.existing(c.NewParent)
+	}
+	if g.rng.IntN(10) == 0 {
+		c.NewParent = g.big
+		c.NewName = g.manyName()
+	}
+	return c
+}
+
+func (g *generator) setAttr() meta.Change {
+	c := meta.SetAttr{Ino: g.other(), Set: meta.AttrMask(g.rng.IntN(int(meta.ClearSetID) << 1)), Mode: uint32(g.rng.IntN(0o10000)), UID: g.rng.Uint32(), GID: g.rng.Uint32(), Atime: g.rng.Int64(), Mtime: -g.rng.Int64N(1 << 40)}
+	switch g.rng.IntN(3) {
+	case 0:
+		c.Set &^= meta.SetSize
+	case 1:
+		c.Set = meta.SetSize
+	}
+	c.Size = pick(g.rng, []uint64{0, 1, 100, 4096, 4097, 8192, meta.ChunkBytes, meta.ChunkBytes + 1, 2*meta.ChunkBytes + 777, meta.MaxFileBytes, meta.MaxFileBytes + 1})
+	return c
+}
+
+// commit writes a few extents, of new slices mostly, sometimes of ones that were
+// used before: by this file or another one.
+func (g *generator) commit() meta.Change {
+	c := meta.Commit{Ino: g.other()}
+	for range 1 + g.rng.IntN(3) {
+		index := uint32(g.rng.IntN(3))
+		if g.rng.IntN(3) > 0 {
+			index = 0
+		}
+		if g.rng.IntN(30) == 0 {
+			index = meta.MaxFileBytes/meta.ChunkBytes - uint32(g.rng.IntN(2))
+		}
+		if i := slices.IndexFunc(c.Chunks, func(c meta.ChunkExtents) bool { return c.Index == index }); i >= 0 {
+			c.Chunks[i].Extents = append(c.Chunks[i].Extents, g.extent())
+			continue
+		}
+		c.Chunks = append(c.Chunks, meta.ChunkExtents{Index: index, Extents: []meta.Extent{g.extent()}})
+	}
+	slices.SortFunc(c.Chunks, func(a, b meta.ChunkExtents) int { return int(a.Index) - int(b.Index) })
+	if g.rng.IntN(4) == 0 {
+		c.Mtime = g.rng.Int64()
+	}
+	if g.rng.IntN(6) == 0 {
+		c.Atime = g.rng.Int64()
+	}
+	c.ClearSetID = g.rng.IntN(4) == 0
+	return c
+}
+
+func (g *generator) extent() meta.Extent {
+	e := meta.Extent{
+		Pos: pick(g.rng, []uint32{0, 0, 0, 1, 100, 4096, 8192, meta.ChunkBytes - 1, uint32(g.rng.IntN(9000))}),
+		Len: pick(g.rng, []uint32{1, 100, 4096, 8192, meta.ChunkBytes, uint32(g.rng.IntN(9000))}),
+	}
+	if g.rng.IntN(40) > 0 {
+		e.Len = min(e.Len, meta.ChunkBytes-e.Pos)
+	}
+	if g.rng.IntN(12) == 0 {
+		return e // a hole
+	}
+	if g.slice == 0 || g.rng.IntN(3) > 0 {
+		g.slice++
+	}
+	e.Slice = g.slice
+	if g.rng.IntN(10) == 0 {
+		e.Slice = 1 + g.rng.Uint64N(g.slice)
+	}
+	e.Home = uint8(e.Slice % 3)
+	e.Size = meta.ChunkBytes // the same each time that a slice is named
+	e.Off = uint32(g.rng.IntN(int(meta.ChunkBytes - min(e.Len, meta.ChunkBytes) + 1)))
+	return e
+}

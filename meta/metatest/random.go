@@ -1,0 +1,107 @@
+package metatest
+
+import (
+	"fmt"
+	"strings"
+	"syscall"
+	"testing"
+
+	"mirrorfs/meta"
+)
+
+// errEnded is what changes get that come after their session.
+const errEnded = syscall.ESTALE
+
+func runRandom(t *testing.T, cfg Config) {
+	newPlan(t, 3, 2, 2000).eachSeed(t, func(t *testing.T, seed uint64) { randomSteps(t, cfg, seed, nil) })
+}
+
+func runFaulty(t *testing.T, cfg Config) {
+	p := newPlan(t, 2, 1, 1000)
+	p.eachSeed(t, func(t *testing.T, seed uint64) {
+		randomSteps(t, cfg, seed, func(t testing.TB, v Volume) meta.Engine {
+			if v.OpenFaulty == nil {
+				t.Skip("this engine cannot lose replies")
+			}
+			return v.OpenFaulty(t, seed)
+		})
+	})
+}
+
+// randomSteps runs a random list of steps. If it fails, it looks for a short list
+// that fails too.
+func randomSteps(t *testing.T, cfg Config, seed uint64, open func(t testing.TB, v Volume) meta.Engine) {
+	t.Helper()
+	p := newPair(t, cfg, open)
+	g := newGenerator(seed, p)
+	var steps []step
+	diff := ""
+	for diff == "" && len(steps) < opsOf(t, 2000) {
+		steps = append(steps, g.step())
+		diff = p.do(t.Context(), &steps[len(steps)-1])
+	}
+	if diff == "" {
+		diff = p.compareAll(t)
+	}
+	if diff == "" {
+		return
+	}
+	t.Errorf("seed %d, after %d steps: %s", seed, len(steps), diff)
+	steps, diff = shrink(steps, diff, func(some []step) string { return replay(t, cfg, open, some) })
+	var list strings.Builder
+	for _, s := range steps {
+		fmt.Fprintln(&list, s)
+	}
+	t.Errorf("%d of these steps are enough:\n%s%s", len(steps), list.String(), diff)
+}
+
+// compareAll compares all that model and engine hold.
+func (p *pair) compareAll(t testing.TB) string {
+	t.Helper()
+	if diff := firstDifference(renderTree(t.Context(), p.model), renderTree(t.Context(), p.engine)); diff != "" {
+		return "trees: " + diff
+	}
+	if s, ok := p.engine.(meta.Source); ok {
+		if problems := checkRows(t, s); problems != "" {
+			return "rows: " + problems
+		}
+	}
+	if p.volume.Check != nil {
+		p.volume.Check(t)
+	}
+	return ""
+}
+
+// replay runs steps on a new pair and says how it failed, if it did.
+func replay(t testing.TB, cfg Config, open func(t testing.TB, v Volume) meta.Engine, steps []step) string {
+	t.Helper()
+	inner := &scope{TB: t}
+	defer inner.end()
+	p := newPair(inner, cfg, open)
+	for i := range steps {
+		if diff := p.do(t.Context(), &steps[i]); diff != "" {
+			return diff
+		}
+	}
+	return p.compareAll(inner)
+}
+
+// maxShrinkSteps bounds the steps run in search of a shorter list.
+const maxShrinkSteps = 200_000
+
+// shrink takes steps out as long as the rest fails, in ever smaller parts.
+func shrink(steps []step, diff string, run func([]step) string) ([]step, string) {
+	budget := maxShrinkSteps
+	for part := len(steps) / 2; part > 0 && budget > 0; part /= 2 {
+		for from := 0; from+part <= len(steps) && budget > 0; {
+			some := append(append([]step(nil), steps[:from]...), steps[from+part:]...)
+			budget -= len(some) + 1
+			if d := run(some); d != "" {
+				steps, diff = some, d
+			} else {
+				from += part
+			}
+		}
+	}
+	return steps, diff
+}
