@@ -74,11 +74,11 @@ func (in *inode) letGo() { <-in.flushing }
 
 // flushHeld is flush for who holds in.flushing.
 func (fs *FS) flushHeld(ctx context.Context, in *inode) error {
-	p := in.sealActive(ctx)
+	p := in.sealActive()
 	if p == nil {
 		return nil
 	}
-	if err := p.wait(); err != nil {
+	if err := p.finish(ctx); err != nil {
 		return fs.uploadFailed(ctx, in, p, refuse("upload", in.ino, "", err))
 	}
 	for _, c := range p.commits(in.ino, fs.maxExtents) {
@@ -102,7 +102,7 @@ func (fs *FS) flushHeld(ctx context.Context, in *inode) error {
 }
 
 // sealActive makes what is buffered the sealed generation, or returns nil.
-func (in *inode) sealActive(ctx context.Context) *pending {
+func (in *inode) sealActive() *pending {
 	in.write.Lock()
 	defer in.write.Unlock()
 	in.mu.Lock()
@@ -111,7 +111,7 @@ func (in *inode) sealActive(ctx context.Context) *pending {
 	if p == nil {
 		return nil
 	}
-	p.seal(ctx)
+	p.seal()
 	in.sealed, in.active = p, nil
 	return p
 }

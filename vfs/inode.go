@@ -173,6 +173,7 @@ func (in *inode) extents(index uint32) (m *extentMap, ok bool) {
 func (in *inode) fail(err error) {
 	in.failure = err
 	in.failures++
+	in.pagesOK = false // they hold what was lost
 	in.discard()
 }
 

@@ -3,7 +3,7 @@ package vfs
 import (
 	"context"
 	"slices"
-	"sync"
+	"sync/atomic"
 	"time"
 
 	"mirrorfs/chunk"
@@ -49,10 +49,10 @@ type slice struct {
 	id  uint64
 	w   *chunk.Writer
 	end uint64 // place in the file after the last write; guarded by inode.write
-	// weight is what it adds to FS.buffered; guarded by inode.write.
-	weight int64
+	// weight is what it adds to FS.buffered, until it is done.
+	weight atomic.Int64
 
-	finishing sync.Once
+	finishing atomic.Bool   // somebody closes or has closed it
 	done      chan struct{} // closed when all is uploaded, or err is set
 	err       error
 }
@@ -95,7 +95,7 @@ func (p *pending) choose(ctx context.Context, off uint64, n int) *slice {
 func (p *pending) retire(ctx context.Context, i int) {
 	s := p.streams[i]
 	p.streams = slices.Delete(p.streams, i, i+1)
-	s.finish(ctx)
+	go s.finish(ctx)
 }
 
 // grown accounts for the memory that the slice holds: that of its last, partial
@@ -105,45 +105,52 @@ func (s *slice) grown(blockBytes int) {
 	if weight > 0 {
 		weight = max(weight, leastBuffer)
 	}
-	s.fs.buffered.Add(weight - s.weight)
-	s.weight = weight
+	s.fs.buffered.Add(weight - s.weight.Swap(weight))
 }
 
-// finish uploads the rest behind; done tells when. inode.write is held.
+// finish uploads the rest, which done tells, unless somebody does. It is for a
+// slice that gets no more.
 func (s *slice) finish(ctx context.Context) {
-	s.finishing.Do(func() {
-		weight := s.weight
-		s.weight = 0
-		go func() {
-			ctx, cancel := detached(ctx, s.fs.opts.FlushTimeout)
-			defer cancel()
-			s.err = s.w.Close(ctx)
-			s.fs.buffered.Add(-weight)
-			close(s.done)
-		}()
-	})
+	if s.finishing.CompareAndSwap(false, true) {
+		ctx, cancel := detached(ctx, s.fs.opts.FlushTimeout)
+		defer cancel()
+		s.finished(s.w.Close(ctx))
+	}
 }
 
-// abort gives the slice up. inode.write is held, or nobody else has the slice.
+// abort gives the slice up.
 func (s *slice) abort() {
 	s.w.Abort()
-	s.finishing.Do(func() {
-		s.fs.buffered.Add(-s.weight)
-		s.weight, s.err = 0, chunk.ErrAborted
-		close(s.done)
-	})
-}
-
-// seal begins the upload of all that was not. inode.write is held.
-func (p *pending) seal(ctx context.Context) {
-	for _, s := range p.streams {
-		s.finish(ctx)
+	if s.finishing.CompareAndSwap(false, true) {
+		s.finished(chunk.ErrAborted)
 	}
-	p.streams = nil
 }
 
-// wait returns when all slices are durable, or with the first failure.
-func (p *pending) wait() error {
+func (s *slice) finished(err error) {
+	s.err = err
+	s.fs.buffered.Add(-s.weight.Load())
+	close(s.done)
+}
+
+// seal makes the generation take no more. inode.write is held.
+func (p *pending) seal() { p.streams = nil }
+
+// finish uploads all that was not and returns when all slices are durable, or
+// with the first failure. The generation is sealed.
+func (p *pending) finish(ctx context.Context) error {
+	var last *slice // done here: most files have but one
+	for _, s := range p.slices {
+		if s.finishing.Load() {
+			continue
+		}
+		if last != nil {
+			go last.finish(ctx)
+		}
+		last = s
+	}
+	if last != nil {
+		last.finish(ctx)
+	}
 	var first error
 	for _, s := range p.slices {
 		<-s.done // finish has a deadline
@@ -154,7 +161,7 @@ func (p *pending) wait() error {
 	return first
 }
 
-// abort gives all slices up. inode.write is held.
+// abort gives all slices up.
 func (p *pending) abort() {
 	for _, s := range p.slices {
 		s.abort()
