@@ -3,8 +3,23 @@
 //
 // Store is the contract; each implementation lives in a package of its own
 // (object/file, object/mem, object/s3, ...) and passes the suite in
-// object/objecttest, bare and behind every wrapper of this package. Wrappers add
-// one power each and are stacked by the caller: WithRetry, WithLimit,
-// WithPrefix, WithMetrics. Package object itself imports no cloud SDK and
-// nothing of mirrorfs.
+// object/objecttest, bare and behind every wrapper of this package. Package object
+// itself imports no cloud SDK and nothing of mirrorfs.
+//
+// # Wrappers
+//
+// Each adds one power, and leaves the contract as it is:
+//
+//	WithLimit(WithRetry(WithMetrics(store, ...), ...), n)
+//
+// is the order of open.Store: waiting for one's turn uses up no attempt's time, a
+// store that fails is not flooded by those who wait for its recovery, and
+// metrics count attempts. WithPrefix goes next to the store. An optional power of
+// the store within (Creator) is found by As.
+//
+// # Keys are written once
+//
+// Nothing here forbids replacing an object, and each store does it atomically. But
+// over a network a Put that was given up may still arrive, after a later one. Who
+// writes a key once, or by PutIfAbsent, need not care.
 package object

@@ -14,7 +14,7 @@ func TestStore(t *testing.T) {
 	t.Run("Bare", func(t *testing.T) { objecttest.Run(t, open) })
 	t.Run("Wrapped", func(t *testing.T) { objecttest.RunWrapped(t, open) })
 	t.Run("Faulty", func(t *testing.T) {
-		objecttest.RunFaulty(t, open, objecttest.Faulty{Patience: 50 * time.Millisecond, Seeds: []uint64{1, 2, 3, 4}})
+		objecttest.RunFaulty(t, open, objecttest.Faulty{Patience: 50 * time.Millisecond, Seeds: []uint64{1, 2}})
 	})
 }
 

@@ -191,7 +191,7 @@ func testCancelBody(t *testing.T, s object.Store) {
 func testCloseBodyEarly(t *testing.T, s object.Store) {
 	data := bytesOf(1, block)
 	put(t, s, "key", data)
-	for range 100 {
+	for range 20 {
 		r, err := s.Get(t.Context(), "key", 0, -1)
 		if err != nil {
 			t.Fatal(err)

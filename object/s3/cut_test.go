@@ -53,6 +53,12 @@ func (c *cutter) next(limits ...int) {
 	c.limits = limits
 }
 
+func (c *cutter) connections() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.conns
+}
+
 func (c *cutter) carry(client net.Conn) {
 	defer func() { _ = client.Close() }()
 	server, err := net.Dial("tcp", c.server)
@@ -136,8 +142,8 @@ func TestCutPutIfAbsent(t *testing.T) {
 	if err := retry.PutIfAbsent(t.Context(), "key", []byte("mine")); err != nil {
 		t.Error(err)
 	}
-	if c.conns < 4 {
-		t.Errorf("only %d connections: nothing was cut", c.conns)
+	if c.connections() < 4 {
+		t.Errorf("only %d connections: nothing was cut", c.connections())
 	}
 	if err := retry.PutIfAbsent(t.Context(), "key", []byte("other")); !errors.Is(err, object.ErrExist) {
 		t.Errorf("second: %v", err)

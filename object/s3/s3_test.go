@@ -60,6 +60,12 @@ func TestStore(t *testing.T) {
 	t.Run("Faulty", func(t *testing.T) { objecttest.RunFaulty(t, open, objecttest.Faulty{}) })
 }
 
+func TestProbe(t *testing.T) {
+	if err := object.Probe(t.Context(), buckets(serve(t))(t)); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestMissingBucket(t *testing.T) {
 	s := open(t, serve(t), "none")
 	_, getErr := s.Get(t.Context(), "key", 0, -1)
