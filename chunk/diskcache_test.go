@@ -46,16 +46,20 @@ func warm(t *testing.T, s *store, dir string, count, n int) [][]byte {
 // fill writes slices 1 to count of n bytes through a cache.
 func fill(t *testing.T, s *store, c *chunk.DiskCache, count, n int) [][]byte {
 	t.Helper()
-	b := newBlocks(t, s, c, chunk.Options{BlockBytes: smallBlock})
 	data := make([][]byte, count)
 	for i := range data {
 		data[i] = random(uint64(i+1), n)
-		write(t, b, uint64(i+1), data[i])
-	}
-	if err := b.Close(); err != nil { // waits for the cache
-		t.Fatal(err)
+		through(t, s, c, uint64(i+1), data[i])
 	}
 	return data
+}
+
+// through writes a slice through a cache, and waits until the cache has it.
+func through(t *testing.T, s *store, c *chunk.DiskCache, slice uint64, data []byte) {
+	t.Helper()
+	b := newBlocks(t, s, c, chunk.Options{BlockBytes: smallBlock})
+	write(t, b, slice, data)
+	must(t, b.Close())
 }
 
 const smallBlock = 256 << 10
@@ -315,9 +319,8 @@ func TestTheCacheKeepsToItsLimit(t *testing.T) {
 	b := newBlocks(t, s, c, chunk.Options{BlockBytes: smallBlock})
 	read(t, b, segment(7, mib)) // used last from now on
 	for i := range 3 {
-		write(t, b, uint64(100+i), data[0])
+		through(t, s, c, uint64(100+i), data[0])
 	}
-	must(t, b.Close())
 	s.counts()
 	if readAll(t, s, c, nil); len(files(t, dir)) != 4 {
 		t.Error("the cache is not full")
@@ -329,6 +332,28 @@ func TestTheCacheKeepsToItsLimit(t *testing.T) {
 	}
 	if value(t, reg, "mirrorfs_chunk_disk_evictions_total") != 9 {
 		t.Error("evictions are not counted")
+	}
+}
+
+// TestTheIndexDoesNotGrowForever evicts so often that it is written anew.
+func TestTheIndexDoesNotGrowForever(t *testing.T) {
+	s, dir := newStore(t), t.TempDir()
+	c := openCache(t, dir, chunk.DiskOptions{LimitBytes: 10 * 4096})
+	b := newBlocks(t, s, c, chunk.Options{BlockBytes: smallBlock})
+	const last = 6000
+	for i := uint64(1); i <= last; i++ {
+		write(t, b, i, random(i, 10))
+	}
+	must(t, b.Close())
+	info, err := os.Stat(filepath.Join(dir, "volume", "index"))
+	must(t, err)
+	if info.Size() > 9000*32 {
+		t.Errorf("%d writes made an index of %d bytes", last, info.Size())
+	}
+	must(t, c.Abandon())
+	again := openCache(t, dir, chunk.DiskOptions{})
+	if n := again.Bytes(); n < 5*4096 || n > 10*4096 {
+		t.Errorf("the cache has %d bytes", n)
 	}
 }
 
