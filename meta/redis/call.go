@@ -19,14 +19,13 @@ type server struct {
 	meters meters
 }
 
-// A call is one function with its arguments. The first argument of a change is its
-// head, whose last byte tells how often the change was sent before.
+// A call is one function with its arguments. Those of a change begin with its head.
 type call struct {
 	function string
 	readOnly bool
 	args     []any
-	head     []byte // of a change; else nil
-	sends    int    // how often it was sent, set by invoke
+	head     *head // of a change; else nil
+	sends    int   // how often it was sent, set by invoke
 }
 
 // Waits between sends of one call.
@@ -61,7 +60,7 @@ func (s *server) send(ctx, sendCtx context.Context, c *call) (any, error) {
 	backoff := firstBackoff
 	for attempt := 0; ; attempt++ {
 		if c.head != nil {
-			c.head[len(c.head)-1] = byte(min(attempt, 255))
+			c.head.setSends(attempt)
 		}
 		c.sends = attempt + 1
 		reply, err := s.client.Do(sendCtx, command...).Result()
@@ -120,10 +119,10 @@ func (s *server) command(c *call) []any {
 	if c.readOnly {
 		name = "fcall_ro"
 	}
-	command := make([]any, 0, 5+len(c.args))
+	command := make([]any, 0, 9+len(c.args))
 	command = append(command, name, functionPrefix+c.function, 1, s.key)
-	if c.head != nil {
-		command = append(command, c.head)
+	if h := c.head; h != nil {
+		command = append(command, h.start, h.session, h.reply, h.givenUp, h.time)
 	}
 	return append(command, c.args...)
 }

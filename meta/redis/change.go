@@ -40,12 +40,15 @@ func (e *Engine) change(ctx context.Context, about meta.Error, op meta.Op, now t
 		}
 		defer e.slots.put(place)
 	}
-	reply, err := e.invoke(ctx, &call{function: function, head: changeHead(op, now, session, place), args: args})
+	reply, err := e.invoke(ctx, &call{function: function, head: newHead(op, now, session, place), args: args})
 	if err != nil {
 		return meta.Result{}, e.fail(ctx, about, err)
 	}
 	text, _ := reply.(string)
-	res, err := meta.DecodeReply([]byte(text))
+	if len(text) < numberBytes {
+		return meta.Result{}, e.fail(ctx, about, errMalformed)
+	}
+	res, err := meta.DecodeReply([]byte(text[numberBytes:]))
 	if err != nil {
 		return meta.Result{}, e.fail(ctx, about, err)
 	}
@@ -53,19 +56,6 @@ func (e *Engine) change(ctx context.Context, about meta.Error, op meta.Op, now t
 		res.Effects = nil
 	}
 	return res, nil
-}
-
-// changeHead is the first argument of every change: the beginning of its record, the
-// time in milliseconds, and how often it was sent before.
-func changeHead(op meta.Op, now time.Time, session meta.SessionID, place *slot) []byte {
-	b := make([]byte, 0, 31)
-	b = append(b, 1, byte(op))
-	b = binary.BigEndian.AppendUint64(b, uint64(now.UnixNano())) //nolint:gosec // signed, by its bits
-	b = binary.BigEndian.AppendUint64(b, uint64(session))
-	b = binary.BigEndian.AppendUint16(b, place.index)
-	b = binary.BigEndian.AppendUint32(b, place.number)
-	b = append48(b, uint64(now.UnixMilli())) //nolint:gosec // after 1970
-	return append(b, 0)
 }
 
 // subject says what an error of a change is about.

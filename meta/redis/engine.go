@@ -98,7 +98,7 @@ func (e *Engine) format(ctx context.Context, v meta.Volume) error {
 	now := e.opts.now()
 	ns := now.UnixNano()
 	root := meta.Attr{Mode: meta.TypeDir | 0o755, Nlink: 2, Atime: ns, Mtime: ns, Ctime: ns, Parent: meta.RootIno}
-	head := changeHead(meta.OpFormat, now, 0, &slot{})
+	head := newHead(meta.OpFormat, now, 0, &slot{})
 	if _, err := e.invoke(ctx, &call{function: "format", head: head, args: []any{settings, meta.AppendInode(nil, &root)}}); err != nil {
 		err = e.fail(ctx, about, err)
 		if errors.Is(err, syscall.EEXIST) {

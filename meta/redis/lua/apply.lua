@@ -184,6 +184,8 @@ end
 
 -- flush writes what a run has kept.
 local function flush(run)
-  if #run.order > 0 then T.put_inodes(run.p, run.new, run.order) end
+  local values = {}
+  for i = 1, #run.order do values[i] = run.new[run.order[i]] end
+  T.put_inodes(run.p, run.order, values, #values)
   for slot, value in pairs(run.replies) do T.put_reply(run.p, slot, value) end
 end

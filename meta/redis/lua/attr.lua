@@ -6,11 +6,11 @@ local SET_ATIME_NOW, SET_MTIME_NOW, CLEAR_SETID = 64, 128, 256
 
 -- setattr: inode; mask; mode I2, uid 4, gid 4, size I6, atime 8, mtime 8.
 change('setattr', function(c, args)
-  local ino, set = number(args[2]), number(args[3])
+  local ino, set = number(args[6]), number(args[7])
   local v = C.get(c, ino)
   if not v then return fail('ENOENT') end
   if set == 0 then return C.unchanged(c, ino) end
-  local mode, uid, gid, size, atime, mtime = read('>I2c4c4I6c8c8', args[4])
+  local mode, uid, gid, size, atime, mtime = read('>I2c4c4I6c8c8', args[8])
   local function has(bit) return band(set, bit) ~= 0 end
   local mtime_now = has(SET_MTIME_NOW)
   if has(SET_SIZE) then
@@ -42,7 +42,7 @@ end
 
 -- setxattr: inode; name; value; mode (0 any, 1 create, 2 replace).
 change('setxattr', function(c, args)
-  local ino, name, value, mode = number(args[2]), args[3], args[4], args[5]
+  local ino, name, value, mode = number(args[6]), args[7], args[8], args[9]
   local v = C.get(c, ino)
   if not v then return fail('ENOENT') end
   if mode ~= '0' then
@@ -58,7 +58,7 @@ end)
 
 -- removexattr: inode; name.
 change('removexattr', function(c, args)
-  local ino, name = number(args[2]), args[3]
+  local ino, name = number(args[6]), args[7]
   local v = C.get(c, ino)
   if not v then return fail('ENOENT') end
   local key = c.p .. 'a' .. dec(ino)

@@ -7,13 +7,14 @@
 -- and next page 56-59 of a directory.
 
 -- While a library loads, only redis.* exists; so these are set by the first call.
-local pack, read, sub, byte, char, concat, call, sha1, band, spread, number
+local pack, read, sub, byte, char, concat, format, call, sha1, band, spread, number
+local FIELD = {} -- the fields of a group of inodes: numbers are slow to pass
 
 local function init()
-  pack, read = struct.pack, struct.unpack
-  sub, byte, char, concat = string.sub, string.byte, string.char, table.concat
+  pack, read, spread, number = struct.pack, struct.unpack, unpack, tonumber
+  sub, byte, char, format, concat = string.sub, string.byte, string.char, string.format, table.concat
   call, sha1, band = redis.call, redis.sha1hex, bit.band
-  spread, number = unpack, tonumber
+  for i = 0, 63 do FIELD[i] = i .. '' end
 end
 
 -- define registers a function: fn(keys, args), flags as Redis knows them.
@@ -33,11 +34,8 @@ local function fail(errno, why)
   return {err = errno .. ' ' .. (why or '-')}
 end
 
--- dec writes a whole number below 2^53; plain conversion has 14 digits only.
-local function dec(n)
-  if n < 1e14 then return n .. '' end
-  return string.format('%.0f', n)
-end
+-- dec writes a whole number below 2^53.
+local function dec(n) return format('%d', n) end
 
 local NOSESSION = '\0\0\0\0\0\0\0\0'
 local NOTIME = NOSESSION
@@ -51,30 +49,49 @@ local EXTENT = 23 -- bytes of an extent
 -- p is the prefix of the volume's keys.
 local T = {}
 
-function T.inode(p, ino)
+-- group gives the decimal number of an inode's group, and its field there. The numbers
+-- last written are remembered.
+local groups, remembered = {}, 0
+
+local function group(ino)
   local f = ino % 64
-  return call('HGET', p .. 'i' .. (ino - f) / 64, f)
+  local g = (ino - f) / 64
+  local name = groups[g]
+  if not name then
+    if remembered == 4096 then groups, remembered = {}, 0 end
+    name = dec(g)
+    groups[g], remembered = name, remembered + 1
+  end
+  return name, FIELD[f]
 end
 
--- put_inodes writes all inodes of order: a value, or false to delete.
-function T.put_inodes(p, values, order)
-  if #order == 1 and values[order[1]] then
-    local ino = order[1]
-    local f = ino % 64
-    call('HSET', p .. 'i' .. (ino - f) / 64, f, values[ino])
+function T.inode(p, ino)
+  local g, f = group(ino)
+  return call('HGET', p .. 'i' .. g, f)
+end
+
+-- put_inodes writes the first n inodes of order: values, or false to delete.
+function T.put_inodes(p, order, values, n)
+  if n == 2 and values[1] and values[2] then -- most often a directory and what is in it
+    local g1, f1 = group(order[1])
+    local g2, f2 = group(order[2])
+    if g1 == g2 then
+      call('HSET', p .. 'i' .. g1, f1, values[1], f2, values[2])
+    else
+      call('HSET', p .. 'i' .. g1, f1, values[1])
+      call('HSET', p .. 'i' .. g2, f2, values[2])
+    end
     return
   end
-  local sets, groups = {}, {}
-  for i = 1, #order do
-    local ino = order[i]
-    local f = ino % 64
-    local key = p .. 'i' .. (ino - f) / 64
-    local v = values[ino]
+  local sets, keys = {}, {}
+  for i = 1, n do
+    local g, f = group(order[i])
+    local v, key = values[i], p .. 'i' .. g
     if v then
       local set = sets[key]
       if not set then
         set = {}
-        sets[key], groups[#groups + 1] = set, key
+        sets[key], keys[#keys + 1] = set, key
       end
       set[#set + 1] = f
       set[#set + 1] = v
@@ -82,8 +99,8 @@ function T.put_inodes(p, values, order)
       call('HDEL', key, f)
     end
   end
-  for i = 1, #groups do
-    call('HSET', groups[i], spread(sets[groups[i]]))
+  for i = 1, #keys do
+    call('HSET', keys[i], spread(sets[keys[i]]))
   end
 end
 
@@ -101,13 +118,18 @@ end
 function T.del_chunk(p, ino, index) call('HDEL', p .. 'c' .. ino, index) end
 
 function T.put_target(p, ino, target)
-  local f = ino % 64
-  call('HSET', p .. 'l' .. (ino - f) / 64, f, target)
+  local g, f = group(ino)
+  call('HSET', p .. 'l' .. g, f, target)
 end
 
 function T.del_target(p, ino)
-  local f = ino % 64
-  call('HDEL', p .. 'l' .. (ino - f) / 64, f)
+  local g, f = group(ino)
+  call('HDEL', p .. 'l' .. g, f)
+end
+
+function T.target(p, ino)
+  local g, f = group(ino)
+  return call('HGET', p .. 'l' .. g, f)
 end
 
 function T.put_xattr(p, ino, name, value) call('HSET', p .. 'a' .. ino, name, value) end

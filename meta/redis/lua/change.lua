@@ -1,134 +1,156 @@
 -- What all changes share: the checks before, the record after.
 --
--- A change's first argument is its head, 31 bytes: the beginning of its record
--- (version 1, operation 1, time in ns 8, session 8, slot I2, number I4), then the
--- time in ms I6, and how often it was sent before.
+-- A change's first five arguments are its head:
+--   1  the beginning of its record: version 1, operation 1, time in ns 8, session 8,
+--      slot I2, number I4
+--   2  's' and the session, the field that says that the session lives
+--   3  'r', session and slot, the field that keeps the last answer; '' for no session
+--   4  'e', session and slot, the field for a number that was given up
+--   5  time in ms I6, and how often the change was sent before 1
 local C = {}
 
 local ADMIN, START = 1, 2
+
+-- There is one change at a time, so its table is made once: making it anew would cost more
+-- than most of what a change does.
+--
+-- order and value hold the inodes to write, fx the other effects.
+local cx = {order = {}, value = {}, fx = {}}
+
+-- is_behind reports whether number a comes before b. They wrap around.
+local function is_behind(a, b) return (a - b) % 4294967296 > 2147483648 end
 
 -- begin reads the state and checks role, session and resend: a number that the slot
 -- has seen is answered as it was, one before it is refused. It returns the
 -- change, or nil and the answer. mode ADMIN allows session 0, START a session
 -- that is not registered yet.
 function C.begin(keys, args, mode)
-  local key, head = keys[1], args[1]
-  local session = sub(head, 11, 18)
-  local slot, given_up = 'r' .. sub(head, 11, 20), 'e' .. sub(head, 11, 20)
-  local v = call('HMGET', key, 'state', 's' .. session, slot, given_up)
-  local state, kept = v[1], v[3]
+  local key, start, slot = keys[1], args[1], args[3]
+  local v = call('HMGET', key, 'state', args[2], slot, args[4])
+  local state, kept, given_up = v[1], v[3], v[4]
   if not state then return nil, fail('ENOENT', 'volume') end
-  local epoch, seq, chain, nino, nslice, bytes, inodes, role = read('>I6I6c16I6I6I7I6c1', state)
+  local c = cx
+  local chain, role
+  c.epoch, c.seq, chain, c.nino, c.nslice, c.bytes, c.inodes, role = read('>I6I6c16I6I6I7I6c1', state)
   if role ~= 'S' then return nil, fail('EROFS', role == 'F' and 'fenced' or 'readonly') end
-  if session == NOSESSION then
+  if slot == '' then
     if mode ~= ADMIN then return nil, fail('ESTALE', 'session') end
-    slot = nil
   elseif not v[2] and mode ~= START then
     return nil, fail('ESTALE', 'session')
-  elseif kept then
-    local ahead = (read('>I4', head, 21) - read('>I4', kept)) % 4294967296
-    if ahead == 0 then return nil, sub(kept, 5) end
-    if ahead > 2147483648 then return nil, fail('EIO', 'number') end
+  elseif kept or given_up then
+    local mine = sub(start, 21)
+    if kept and sub(kept, 1, 4) == mine then return nil, kept end
+    mine = read('>I4', mine)
+    if kept and is_behind(mine, (read('>I4', kept))) then return nil, fail('EIO', 'number') end
+    if given_up then
+      local n, sends = read('>I4B', given_up)
+      if is_behind(mine, n) or mine == n and byte(args[5], 7) <= sends then return nil, fail('EIO', 'number') end
+    end
   end
-  if v[4] then
-    local ahead = (read('>I4', head, 21) - read('>I4', v[4])) % 4294967296
-    if ahead > 2147483648 or ahead == 0 and byte(head, 31) <= byte(v[4], 5) then return nil, fail('EIO', 'number') end
-  end
-  return {
-    key = key, p = sub(key, 1, -2), head = head, ns = sub(head, 3, 10), slot = slot, given_up = byte(head, 31) > 0 and given_up,
-    epoch = epoch, seq = seq + 1, chain = chain,
-    nino = nino, nslice = nslice, bytes = bytes, inodes = inodes,
-    new = {}, order = {}, -- inodes to write: values, and numbers in order
-    fx = {}, -- the other effects
-  }
+  c.key, c.p, c.start, c.slot, c.time = key, sub(key, 1, -2), start, slot, args[5]
+  c.ns, c.chain, c.seq = sub(start, 3, 10), chain, c.seq + 1
+  c.inos, c.effects, c.done = 0, 0, false
+  return c
 end
 
 -- get returns an inode value as this change sees it, or false.
 function C.get(c, ino)
-  local v = c.new[ino]
-  if v ~= nil then return v end
+  local order = c.order
+  for i = 1, c.inos do
+    if order[i] == ino then return c.value[i] end
+  end
   return T.inode(c.p, ino)
 end
 
 -- put notes an inode to be written at the end; false deletes it.
 function C.put(c, ino, v)
-  if c.new[ino] == nil then c.order[#c.order + 1] = ino end
-  c.new[ino] = v
+  local order, n = c.order, c.inos
+  for i = 1, n do
+    if order[i] == ino then
+      c.value[i] = v
+      return
+    end
+  end
+  n = n + 1
+  order[n], c.value[n], c.inos = ino, v, n
 end
 
 -- dir returns the value of a directory, or nil and the error.
 function C.dir(c, ino)
   local v = C.get(c, ino)
   if not v then return nil, fail('ENOENT') end
-  if byte(v, 2) < 64 or byte(v, 2) > 79 then return nil, fail('ENOTDIR') end
+  local b = byte(v, 2)
+  if b < 64 or b > 79 then return nil, fail('ENOTDIR') end
   return v
 end
 
-function C.effect(c, e) c.fx[#c.fx + 1] = e end
+function C.effect(c, e)
+  local n = c.effects + 1
+  c.fx[n], c.effects = e, n
+end
 
-function C.ms(c) return (read('>I6', c.head, 25)) end
+function C.ms(c) return (read('>I6', c.time)) end
 
 -- logical is an inode value without what is true of this copy only: how the directory
 -- is paged.
 local function logical(v)
   local b = byte(v, 2)
-  if b < 64 or b > 79 or sub(v, 56, 59) == '\0\0\0\0' then return v end
+  if b < 64 or b > 79 or sub(v, 56) == '\0\0\0\0' then return v end
   return sub(v, 1, 55) .. '\0\0\0\0'
 end
 
--- inode_effects writes the inodes and returns their effects.
-local function inode_effects(c)
-  local out, order, new = {}, c.order, c.new
-  for i = 1, #order do
-    local ino = order[i]
-    local v = new[ino]
+-- write_inodes writes the inodes and returns their effects.
+local function write_inodes(c)
+  local order, value, out = c.order, c.value, ''
+  for i = 1, c.inos do
+    local v = value[i]
     if v then
       v = logical(v)
-      out[i] = pack('>c1I6B', 'I', ino, #v) .. v
+      out = out .. pack('>c1I6B', 'I', order[i], #v) .. v
     else
-      out[i] = pack('>c1I6', 'i', ino)
+      out = out .. pack('>c1I6', 'i', order[i])
     end
   end
-  if #order > 0 then T.put_inodes(c.p, new, order) end
+  T.put_inodes(c.p, order, value, c.inos)
   return out
 end
 
--- cut drops the effects that do not fit into a reply (4096 bytes in all).
-local function cut(head, effects)
-  local room, n = 4096 - #head, 0
-  while n < #effects and room >= #effects[n + 1] do
+-- Most of an answer: 4096 bytes, of which 68 stand before the effects.
+local ROOM = 4096 - 68
+
+-- cut is the part of the effects that fits into an answer. Those of inodes always do.
+local function cut(c, inodes)
+  local room, n = ROOM - #inodes, 0
+  while n < c.effects and room >= #c.fx[n + 1] do
     n = n + 1
-    room = room - #effects[n]
+    room = room - #c.fx[n]
   end
-  return concat(effects, '', 1, n)
+  return inodes .. concat(c.fx, '', 1, n)
 end
 
--- finish writes inodes, state, kept reply and record, and returns the reply.
--- about is the inode that the change was about.
+-- finish writes inodes, state, kept reply and record, and returns the reply with its
+-- number, as it is kept. about is the inode that the change was about.
 function C.finish(c, about)
-  local effects = inode_effects(c)
-  local fx, n = c.fx, #effects
-  for i = 1, #fx do effects[n + i] = fx[i] end
+  local inodes = write_inodes(c)
+  local effects = inodes .. concat(c.fx, '', 1, c.effects)
   local after = pack('>I6I6I7I6', c.nino, c.nslice, c.bytes, c.inodes)
-  local start = sub(c.head, 1, 24) .. after
-  local body = start .. concat(effects)
+  local body = c.start .. after .. effects
   local chain = sub(sha1(c.chain .. body), 1, 16)
-  local pos = pack('>I6I6', c.epoch, c.seq)
-  local state = pos .. chain .. after .. 'S\0\0\0\0\0\0'
-  local answer = pos .. pack('>I6', about)
-  if #body <= 4096 - 19 then
+  local pos = pack('>I6I6I6', c.epoch, c.seq, about)
+  local answer = sub(c.start, 21) .. pos
+  if #effects <= ROOM then
     answer = answer .. '\0' .. body
   else
-    answer = answer .. '\1' .. start
-    answer = answer .. cut(answer, effects)
+    answer = answer .. '\1' .. c.start .. after .. cut(c, inodes)
   end
-  if c.slot then
-    call('HSET', c.key, 'state', state, c.slot, sub(c.head, 21, 24) .. answer)
+  local state = sub(pos, 1, 12) .. chain .. after .. 'S\0\0\0\0\0\0'
+  if c.slot ~= '' then
+    call('HSET', c.key, 'state', state, c.slot, answer)
   else
     call('HSET', c.key, 'state', state)
   end
-  c.given_up = false
-  call('XADD', c.p .. 'log', dec(c.epoch) .. '-' .. dec(c.seq), 'r', body .. chain)
+  call('XADD', c.p .. 'log', format('%d-%d', c.epoch, c.seq), 'r', body .. chain)
+  c.done = true
   return answer
 end
 
@@ -136,7 +158,7 @@ end
 function C.unchanged(c, ino)
   local v = logical(C.get(c, ino))
   local after = pack('>I6I6I7I6', c.nino, c.nslice, c.bytes, c.inodes)
-  return pack('>I6I6I6B', 0, 0, ino, 0) .. sub(c.head, 1, 24) .. after .. pack('>c1I6B', 'I', ino, #v) .. v
+  return sub(c.start, 21) .. pack('>I6I6I6B', 0, 0, ino, 0) .. c.start .. after .. pack('>c1I6B', 'I', ino, #v) .. v
 end
 
 -- change defines a change: fn(c, args) checks all, then writes, and returns the answer of

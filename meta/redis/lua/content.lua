@@ -83,16 +83,16 @@ local function store(c, ino, v, size, k)
   return char(flags + (rows and 4 or 0)) .. head .. pack('>I6', c.seq)
 end
 
--- lay_chunks stages a commit: args from 4 on are index, list, index, list...
+-- lay_chunks stages a commit: args from 8 on are index, list, index, list...
 local function lay_chunks(c, ino, v, args)
   local k, inline, stored = content(), inline_list(v), {}
   if has_lists(v) then
     local indexes = {}
-    for i = 4, #args, 2 do indexes[#indexes + 1] = number(args[i]) end
+    for i = 8, #args, 2 do indexes[#indexes + 1] = number(args[i]) end
     stored = read_lists(c, ino, indexes)
   end
-  if inline ~= '' and args[4] ~= '0' then stage(k, 0, '', inline) end
-  for i = 4, #args, 2 do
+  if inline ~= '' and args[8] ~= '0' then stage(k, 0, '', inline) end
+  for i = 8, #args, 2 do
     local index, new = number(args[i]), args[i + 1]
     local was = stored[index] or ''
     name_slices(k.tally, new)
@@ -161,11 +161,11 @@ local function too_large(k) return (#k.order + #k.tally.order) * 22 > 8000000 en
 -- commit: inode; end of the last extent I6, mtime 8, atime 8, options 1 (1: clear setuid
 -- and setgid), zero times are now and as before; chunk number, extents, ...
 change('commit', function(c, args)
-  local ino = number(args[2])
+  local ino = number(args[6])
   local v = C.get(c, ino)
   local err = not_file(v)
   if err then return err end
-  local size, mtime, atime, options = read('>I6c8c8B', args[3])
+  local size, mtime, atime, options = read('>I6c8c8B', args[7])
   if size < size_of(v) then size = size_of(v) end
   v = store(c, ino, v, size, lay_chunks(c, ino, v, args))
   if mtime == NOTIME then mtime = c.ns end

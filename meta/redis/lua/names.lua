@@ -2,12 +2,13 @@
 
 local function next_page(dir) return (read('>I4', dir, 56)) end
 
--- put_dir notes a directory with its new counts and times.
+-- put_dir notes a directory with its new counts and times, and its next page number.
 local function put_dir(c, ino, dir, entries, subdirs, next)
-  local size, dirs, old = read('>I6c6I6I4', dir, 38), read('>I6I4', dir, 50)
-  local tail = sub(dir, 50)
-  if subdirs ~= 0 or next ~= old then tail = pack('>I6I4', dirs + subdirs, next) end
-  C.put(c, ino, sub(dir, 1, 21) .. c.ns .. c.ns .. pack('>I6', size + entries) .. sub(dir, 44, 49) .. tail)
+  local tail = sub(dir, 44)
+  if subdirs ~= 0 or next ~= next_page(dir) then
+    tail = sub(dir, 44, 49) .. pack('>I6I4', read('>I6', dir, 50) + subdirs, next)
+  end
+  C.put(c, ino, sub(dir, 1, 21) .. c.ns .. c.ns .. pack('>I6', read('>I6', dir, 38) + entries) .. tail)
 end
 
 local function put_entry_effect(c, parent, name, kind, ino)
@@ -41,7 +42,7 @@ end
 
 -- make: parent; name; inode value with the parent in it; target of a symbolic link.
 change('make', function(c, args)
-  local d, name, v = args[2], args[3], args[4]
+  local d, name, v = args[6], args[7], args[8]
   local parent, ino = number(d), c.nino
   local dir, err = C.dir(c, parent)
   if not dir then return err end
@@ -52,14 +53,14 @@ change('make', function(c, args)
     if kind == 4 then mode = char(68 + band(byte(v, 2), 11)) .. sub(v, 3, 3) end
     v = sub(v, 1, 1) .. mode .. sub(v, 4, 9) .. sub(dir, 10, 13) .. sub(v, 14)
   end
-  local next = T.add_entry(c.p, d, name, ino * 16 + kind, next_page(dir), entries)
+  local next = T.add_entry(c.p, d, name, dec(ino * 16 + kind), next_page(dir), entries)
   if not next then return fail('EEXIST') end
   c.nino, c.inodes = ino + 1, c.inodes + 1
   C.put(c, ino, v)
   put_dir(c, parent, dir, 1, kind == 4 and 1 or 0, next)
   if kind == 10 then
-    T.put_target(c.p, ino, args[5])
-    C.effect(c, pack('>c1I6I4', 'L', ino, #args[5]) .. args[5])
+    T.put_target(c.p, ino, args[9])
+    C.effect(c, pack('>c1I6I4', 'L', ino, #args[9]) .. args[9])
   end
   put_entry_effect(c, parent, name, kind, ino)
   return C.finish(c, ino)
@@ -67,7 +68,7 @@ end)
 
 -- link: inode; parent; name.
 change('link', function(c, args)
-  local ino, d, name = number(args[2]), args[3], args[4]
+  local ino, d, name = number(args[6]), args[7], args[8]
   local parent = number(d)
   local v = C.get(c, ino)
   if not v then return fail('ENOENT') end
@@ -104,7 +105,7 @@ end
 
 -- unlink: parent; name.
 change('unlink', function(c, args)
-  local d, name = args[2], args[3]
+  local d, name = args[6], args[7]
   local dir, err = C.dir(c, number(d))
   if not dir then return err end
   local ino, v = entry_of(c, d, dir, name)
@@ -124,7 +125,7 @@ end
 
 -- rmdir: parent; name.
 change('rmdir', function(c, args)
-  local d, name = args[2], args[3]
+  local d, name = args[6], args[7]
   local dir, err = C.dir(c, number(d))
   if not dir then return err end
   local ino, v = entry_of(c, d, dir, name)

@@ -102,25 +102,24 @@ end
 
 -- values returns the inode values of entries, reading each group of inodes once.
 local function values(p, numbers)
-  local groups, order = {}, {}
+  local wanted, order = {}, {}
   for i = 1, #numbers do
     local ino = (numbers[i] - numbers[i] % 16) / 16
-    local f = ino % 64
-    local key = p .. 'i' .. (ino - f) / 64
-    local g = groups[key]
+    local name, f = group(ino)
+    local g = wanted[name]
     if not g then
       g = {{}, {}}
-      groups[key], order[#order + 1] = g, key
+      wanted[name], order[#order + 1] = g, name
     end
     g[1][#g[1] + 1], g[2][#g[2] + 1] = f, i
   end
   local out = {}
   for i = 1, #order do
-    local fields, at = groups[order[i]][1], groups[order[i]][2]
+    local fields, at = wanted[order[i]][1], wanted[order[i]][2]
     for first = 1, #fields, SPREAD do -- many names may be of one inode
       local last = first + SPREAD - 1
       if last > #fields then last = #fields end
-      local got = call('HMGET', order[i], spread(fields, first, last))
+      local got = call('HMGET', p .. 'i' .. order[i], spread(fields, first, last))
       for j = 1, #got do out[at[first + j - 1]] = got[j] end
     end
   end
@@ -160,8 +159,7 @@ end)
 -- readlink: inode.
 ask('readlink', function(p, args)
   local ino = number(args[2])
-  local f = ino % 64
-  local target = call('HGET', p .. 'l' .. (ino - f) / 64, f)
+  local target = T.target(p, ino)
   if target then return target end
   return nil, fail(T.inode(p, ino) and 'EINVAL' or 'ENOENT')
 end)

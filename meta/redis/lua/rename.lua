@@ -65,8 +65,8 @@ end
 
 -- rename: old parent; old name; new parent; new name; flags.
 change('rename', function(c, args)
-  local m = {old = args[2], old_name = args[3], new = args[4], new_name = args[5]}
-  local flags = args[6]
+  local m = {old = args[6], old_name = args[7], new = args[8], new_name = args[9]}
+  local flags = args[10]
   local from, err = C.dir(c, number(m.old))
   if not from then return err end
   local to, err2 = C.dir(c, number(m.new))

@@ -84,7 +84,7 @@ define('apply', function(keys, args)
     local fits = replay(run, raw, 50, #raw - 16, 4096 - 19)
     keep_reply(run, key, at, raw, fits, slices)
     local epoch, seq = read('>I6I6', at)
-    call('XADD', p .. 'log', dec(epoch) .. '-' .. dec(seq), 'r', raw)
+    call('XADD', p .. 'log', format('%d-%d', epoch, seq), 'r', raw)
     slices = read('>I6', raw, 31)
     state = at .. sub(raw, -16) .. sub(raw, 25, 49) .. sub(state, 54)
   end

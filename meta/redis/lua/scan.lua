@@ -48,8 +48,7 @@ local function scan_inode(p, rows, ino, v, at, room)
     rows[#rows + 1] = {'I', dec(ino), logical(v)}
     room = room - 1
     if kind_of(v) == 10 then
-      local f = ino % 64
-      local target = call('HGET', p .. 'l' .. (ino - f) / 64, f)
+      local target = T.target(p, ino)
       if target then rows[#rows + 1] = {'L', dec(ino), target} end
     end
     at = byte(v, 1) % 2 == 1 and 'x0' or 'c0'
@@ -78,15 +77,14 @@ define('scan', function(keys, args)
   local ino, at, room, rows = number(args[1]), args[2], number(args[3]), {}
   local limit, total = read('>I6', state, 29), (read('>I6', state, 48))
   while ino < limit do
-    local f = ino % 64
     local fields = {}
-    for i = f, 63 do fields[#fields + 1] = i end
-    local group = call('HMGET', p .. 'i' .. (ino - f) / 64, spread(fields))
+    for i = ino % 64, 63 do fields[#fields + 1] = FIELD[i] end
+    local found = call('HMGET', p .. 'i' .. (group(ino)), spread(fields))
     room = room - 1
-    for i = 1, #group do
-      if group[i] then
+    for i = 1, #found do
+      if found[i] then
         local rest
-        room, rest = scan_inode(p, rows, ino, group[i], at, room)
+        room, rest = scan_inode(p, rows, ino, found[i], at, room)
         if rest then return {dec(ino), rest, total, rows} end
       end
       ino, at = ino + 1, ''

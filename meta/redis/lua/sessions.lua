@@ -19,20 +19,20 @@ end
 
 -- session_start: session info; milliseconds to live; time.
 change('session_start', function(c, args)
-  local session, info = sub(c.head, 11, 18), args[2]
+  local session, info = sub(c.start, 11, 18), args[6]
   T.put_session(c.p, session, info)
   C.effect(c, 'S' .. session .. pack('>I4', #info) .. info)
-  beat(c.p, session, now_ms(args[4]), number(args[3]))
+  beat(c.p, session, now_ms(args[8]), number(args[7]))
   return C.finish(c, 0)
 end, START)
 
 -- session_end: the session that ends; 1 to end one that lives; time. The head has no
 -- session or another one, so that no reply is kept for a session that is gone.
 change('session_end', function(c, args)
-  local session = args[2]
+  local session = args[6]
   if call('HEXISTS', c.key, 's' .. session) == 0 then return fail('ENOENT') end
-  if args[3] ~= '1' and is_alive(c.p, session, now_ms(args[4])) then return fail('EBUSY') end
-  if c.slot and sub(c.head, 11, 18) == session then c.slot = nil end
+  if args[7] ~= '1' and is_alive(c.p, session, now_ms(args[8])) then return fail('EBUSY') end
+  if sub(c.start, 11, 18) == session then c.slot = '' end
   T.del_session(c.p, session)
   C.effect(c, 's' .. session)
   return C.finish(c, 0)
@@ -86,10 +86,10 @@ end
 -- purge: time of unlink in ms; inode; parent; last name; time. A very large file goes in
 -- several purges: its row stays until the last.
 change('purge', function(c, args)
-  local ms, ino, parent, name = number(args[2]), number(args[3]), number(args[4]), args[5]
+  local ms, ino, parent, name = number(args[6]), number(args[7]), number(args[8]), args[9]
   local score = call('ZSCORE', c.p .. 'o', pack('>I6I6', ino, parent) .. name)
   if not score or number(score) ~= ms then return fail('ENOENT') end
-  if is_open(c.p, ino, now_ms(args[6])) then return fail('EBUSY') end
+  if is_open(c.p, ino, now_ms(args[10])) then return fail('EBUSY') end
   local v = C.get(c, ino)
   if not v then return fail('EIO', 'dangling') end
   if kind_of(v) == 8 and purge_content(c, ino, v) then
@@ -110,8 +110,8 @@ end)
 -- reserve: how many slice numbers. The answer is about the first.
 change('reserve', function(c, args)
   local first = c.nslice
-  if first + number(args[2]) > 2 ^ 48 - 1 then return fail('ENOSPC') end
-  c.nslice = first + number(args[2])
+  if first + number(args[6]) > 2 ^ 48 - 1 then return fail('ENOSPC') end
+  c.nslice = first + number(args[6])
   return C.finish(c, first)
 end)
 
@@ -122,7 +122,7 @@ end
 
 -- settings: the volume as JSON.
 change('settings', function(c, args)
-  put_volume(c, args[2])
+  put_volume(c, args[6])
   return C.finish(c, 0)
 end, ADMIN)
 
@@ -132,7 +132,7 @@ define('format', function(keys, args)
   local zero = pack('>I6I6', 1, 0) .. string.rep('0', 16) .. pack('>I6I6I7I6', 2, 1, 0, 1)
   call('HSET', keys[1], 'state', zero .. 'S\0\0\0\0\0\0')
   local c = C.begin(keys, args, ADMIN)
-  C.put(c, 1, args[3])
-  put_volume(c, args[2])
+  C.put(c, 1, args[7])
+  put_volume(c, args[6])
   return C.finish(c, 1)
 end)
