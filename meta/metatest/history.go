@@ -67,7 +67,7 @@ func (h *history) note(n *meta.Node) {
 // runHistory has clients make random changes and ask questions, and then lets
 // the model explain all of it: changes in the order of their positions, and each
 // question at the position that it was answered at.
-func runHistory(t *testing.T, cfg Config, seed uint64, ops int) {
+func runHistory(t *testing.T, cfg Config, seed uint64, ops int, open func(t testing.TB, v Volume) meta.Engine) {
 	t.Helper()
 	c := newClock()
 	volume := cfg.New(t, c.now)
@@ -75,7 +75,7 @@ func runHistory(t *testing.T, cfg Config, seed uint64, ops int) {
 	const clients = 4
 	engines := make([]meta.Engine, clients)
 	for i := range engines {
-		engines[i] = volume.Open(t)
+		engines[i] = open(t, volume)
 		start(t, engines[i])
 	}
 	m := model.New(meta.Volume{Name: "test"}, c.now)

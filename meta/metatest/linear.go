@@ -25,12 +25,14 @@ func runConcurrent(t *testing.T, cfg Config) {
 	}
 	t.Run("Explained", func(t *testing.T) {
 		p := newPlan(t, 1, 2, 2000)
-		p.eachSeed(t, func(t *testing.T, seed uint64) { runHistory(t, cfg, seed, p.ops) })
+		p.eachSeed(t, func(t *testing.T, seed uint64) { runHistory(t, cfg, seed, p.ops, openPlain) })
 	})
 	t.Run("Linearizable", func(t *testing.T) {
 		newPlan(t, 1, 2, 2000).eachSeed(t, func(t *testing.T, seed uint64) { runLinear(t, cfg, seed, 25) })
 	})
 }
+
+func openPlain(t testing.TB, v Volume) meta.Engine { return v.Open(t) }
 
 // input is an operation on a small namespace, output what it answered.
 type input struct {

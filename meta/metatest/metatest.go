@@ -56,7 +56,7 @@ func Run(t *testing.T, cfg Config) {
 	t.Run("Faulty", func(t *testing.T) { runFaulty(t, cfg) })
 	t.Run("Concurrent", func(t *testing.T) { runConcurrent(t, cfg) })
 	t.Run("Paging", func(t *testing.T) { runPaging(t, cfg) })
-	t.Run("Replica", func(t *testing.T) { runReplica(t, cfg) })
+	t.Run("Replica", func(t *testing.T) { RunReplica(t, cfg) })
 }
 
 // plan is how much to do.

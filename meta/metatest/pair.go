@@ -43,7 +43,7 @@ func newPair(t testing.TB, cfg Config, open func(t testing.TB, v Volume) meta.En
 	p.model = model.New(meta.Volume{Name: "test"}, p.clock.now)
 	p.volume = cfg.New(t, p.clock.now)
 	if open == nil {
-		open = func(t testing.TB, v Volume) meta.Engine { return v.Open(t) }
+		open = openPlain
 	}
 	p.engine = open(t, p.volume)
 	start(t, p.model)

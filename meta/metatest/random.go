@@ -13,30 +13,47 @@ import (
 const errEnded = syscall.ESTALE
 
 func runRandom(t *testing.T, cfg Config) {
-	newPlan(t, 3, 2, 2000).eachSeed(t, func(t *testing.T, seed uint64) { randomSteps(t, cfg, seed, nil) })
+	p := newPlan(t, 3, 2, 2000)
+	p.eachSeed(t, func(t *testing.T, seed uint64) { randomSteps(t, cfg, seed, p.ops, nil) })
 }
 
+// runFaulty does what other parts do with engines that lose requests and replies.
 func runFaulty(t *testing.T, cfg Config) {
-	p := newPlan(t, 2, 1, 1000)
-	p.eachSeed(t, func(t *testing.T, seed uint64) {
-		randomSteps(t, cfg, seed, func(t testing.TB, v Volume) meta.Engine {
-			if v.OpenFaulty == nil {
-				t.Skip("this engine cannot lose replies")
-			}
-			return v.OpenFaulty(t, seed)
+	t.Run("Random", func(t *testing.T) {
+		p := newPlan(t, 1, 2, 1000)
+		p.eachSeed(t, func(t *testing.T, seed uint64) {
+			randomSteps(t, cfg, seed, p.ops, func(t testing.TB, v Volume) meta.Engine { return openFaulty(t, v, seed) })
+		})
+	})
+	t.Run("Concurrent", func(t *testing.T) {
+		p := newPlan(t, 1, 2, 1000)
+		p.eachSeed(t, func(t *testing.T, seed uint64) {
+			client := uint64(0)
+			runHistory(t, cfg, seed, p.ops, func(t testing.TB, v Volume) meta.Engine {
+				client++
+				return openFaulty(t, v, seed*10+client)
+			})
 		})
 	})
 }
 
+func openFaulty(t testing.TB, v Volume, seed uint64) meta.Engine {
+	t.Helper()
+	if v.OpenFaulty == nil {
+		t.Skip("this engine cannot lose replies")
+	}
+	return v.OpenFaulty(t, seed)
+}
+
 // randomSteps runs a random list of steps. If it fails, it looks for a short list
 // that fails too.
-func randomSteps(t *testing.T, cfg Config, seed uint64, open func(t testing.TB, v Volume) meta.Engine) {
+func randomSteps(t *testing.T, cfg Config, seed uint64, ops int, open func(t testing.TB, v Volume) meta.Engine) {
 	t.Helper()
 	p := newPair(t, cfg, open)
 	g := newGenerator(seed, p)
 	var steps []step
 	diff := ""
-	for diff == "" && len(steps) < opsOf(t, 2000) {
+	for diff == "" && len(steps) < ops {
 		steps = append(steps, g.step())
 		diff = p.do(t.Context(), &steps[len(steps)-1])
 	}

@@ -11,7 +11,8 @@ import (
 	"mirrorfs/meta/model"
 )
 
-func runReplica(t *testing.T, cfg Config) {
+// RunReplica runs the part of the suite that is about replicas only.
+func RunReplica(t *testing.T, cfg Config) {
 	if cfg.NewReplica == nil {
 		t.Skip("there is no replica")
 	}
