@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -168,33 +167,15 @@ func explainFormat(err error, addr, name string) error {
 	return explainMeta(err, addr, envMetaPassword)
 }
 
-// probeBucket makes the bucket if it can, and writes, reads and deletes an object.
+// probeBucket makes the bucket if it can, and finds out whether it can be used.
 func probeBucket(ctx context.Context, s object.Store) error {
-	hint := func(what string, err error) error {
-		return hintf(fmt.Errorf("bucket %s: %s: %w", s, what, err), "%s", bucketHint(err))
-	}
 	if creator, ok := object.As[object.Creator](s); ok {
 		if err := creator.Create(ctx); err != nil {
-			return hint("make it", err)
+			return hintf(fmt.Errorf("make bucket %s: %w", s, err), "%s", bucketHint(err))
 		}
 	}
-	key, want := "probe-"+rand.Text(), []byte("written by mirrorfs format to see whether it can")
-	if err := s.Put(ctx, key, want); err != nil {
-		return hint("write an object", err)
-	}
-	body, err := s.Get(ctx, key, 0, -1)
-	if err != nil {
-		return hint("read an object", err)
-	}
-	got, err := io.ReadAll(body)
-	if err := errors.Join(err, body.Close()); err != nil {
-		return hint("read an object", err)
-	}
-	if !bytes.Equal(got, want) {
-		return fmt.Errorf("bucket %s: gave back %d other bytes than were written", s, len(got))
-	}
-	if err := s.Delete(ctx, key); err != nil {
-		return hint("delete an object", err)
+	if err := object.Probe(ctx, s); err != nil {
+		return hintf(err, "%s", bucketHint(err))
 	}
 	return nil
 }
@@ -206,6 +187,8 @@ func bucketHint(err error) string {
 		return "check the credentials (AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE) and the rights to read, write and delete there; of file:///dir the directory's permissions"
 	case errors.Is(err, object.ErrNoBucket):
 		return "make the bucket, or correct its name, region and endpoint"
+	case errors.Is(err, object.ErrInvalid):
+		return "use another server for the bucket; docs/stores.md says what it must be able to do"
 	default:
 		return "check the address, the endpoint and the network; of file:///dir that there is such a disk and room on it"
 	}

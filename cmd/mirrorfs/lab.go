@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -49,6 +50,13 @@ func newLab(c *cli, parent string) (*lab, error) {
 		return nil, fmt.Errorf("make a directory to work in: %w", err)
 	}
 	l := &lab{c: c, self: self, dir: dir}
+	// Nobody reading what we print must not kill us: the parts would stay.
+	broken := make(chan os.Signal, 1)
+	signal.Notify(broken, syscall.SIGPIPE)
+	l.onClose(func(context.Context) error {
+		signal.Stop(broken)
+		return nil
+	})
 	l.onClose(func(context.Context) error { return l.removeDir() })
 	return l, l.mkdir("log")
 }
