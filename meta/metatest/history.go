@@ -64,10 +64,18 @@ func (h *history) note(n *meta.Node) {
 	}
 }
 
+// checkHistory fails when the model cannot explain a history.
+func checkHistory(t *testing.T, cfg Config, seed uint64, ops int, open func(t testing.TB, v Volume) meta.Engine) {
+	t.Helper()
+	if problem := runHistory(t, cfg, seed, ops, open); problem != "" {
+		t.Errorf("seed %d: %s", seed, problem)
+	}
+}
+
 // runHistory has clients make random changes and ask questions, and then lets
 // the model explain all of it: changes in the order of their positions, and each
-// question at the position that it was answered at.
-func runHistory(t *testing.T, cfg Config, seed uint64, ops int, open func(t testing.TB, v Volume) meta.Engine) {
+// question at the position that it was answered at. It returns what it cannot explain.
+func runHistory(t testing.TB, cfg Config, seed uint64, ops int, open func(t testing.TB, v Volume) meta.Engine) string {
 	t.Helper()
 	c := newClock()
 	volume := cfg.New(t, c.now)
@@ -92,16 +100,17 @@ func runHistory(t *testing.T, cfg Config, seed uint64, ops int, open func(t test
 	}
 	group.Wait()
 	if diff := h.explain(t.Context(), m, base); diff != "" {
-		t.Fatalf("seed %d: %s", seed, diff)
+		return diff
 	}
 	if diff := firstDifference(renderTree(t.Context(), m), renderTree(t.Context(), engines[0])); diff != "" {
-		t.Errorf("seed %d: trees: %s", seed, diff)
+		return "trees: " + diff
 	}
 	if s, ok := engines[0].(meta.Source); ok {
 		if problems := checkRows(t, s); problems != "" {
-			t.Errorf("seed %d: rows: %s", seed, problems)
+			return "rows: " + problems
 		}
 	}
+	return ""
 }
 
 // historian is one client of a history.

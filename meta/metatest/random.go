@@ -29,7 +29,7 @@ func runFaulty(t *testing.T, cfg Config) {
 		p := newPlan(t, 1, 2, 1000)
 		p.eachSeed(t, func(t *testing.T, seed uint64) {
 			client := uint64(0)
-			runHistory(t, cfg, seed, p.ops, func(t testing.TB, v Volume) meta.Engine {
+			checkHistory(t, cfg, seed, p.ops, func(t testing.TB, v Volume) meta.Engine {
 				client++
 				return openFaulty(t, v, seed*10+client)
 			})
@@ -49,17 +49,7 @@ func openFaulty(t testing.TB, v Volume, seed uint64) meta.Engine {
 // that fails too.
 func randomSteps(t *testing.T, cfg Config, seed uint64, ops int, open func(t testing.TB, v Volume) meta.Engine) {
 	t.Helper()
-	p := newPair(t, cfg, open)
-	g := newGenerator(seed, p)
-	var steps []step
-	diff := ""
-	for diff == "" && len(steps) < ops {
-		steps = append(steps, g.step())
-		diff = p.do(t.Context(), &steps[len(steps)-1])
-	}
-	if diff == "" {
-		diff = p.compareAll(t)
-	}
+	steps, diff := findDifference(t, cfg, seed, ops, open)
 	if diff == "" {
 		return
 	}
@@ -70,6 +60,22 @@ func randomSteps(t *testing.T, cfg Config, seed uint64, ops int, open func(t tes
 		fmt.Fprintln(&list, s)
 	}
 	t.Errorf("%d of these steps are enough:\n%s%s", len(steps), list.String(), diff)
+}
+
+// findDifference makes up steps and runs them until model and engine differ. It
+// returns the steps, and how they differ.
+func findDifference(t testing.TB, cfg Config, seed uint64, ops int, open func(t testing.TB, v Volume) meta.Engine) ([]step, string) {
+	t.Helper()
+	p := newPair(t, cfg, open)
+	g := newGenerator(seed, p)
+	var steps []step
+	for len(steps) < ops {
+		steps = append(steps, g.step())
+		if diff := p.do(t.Context(), &steps[len(steps)-1]); diff != "" {
+			return steps, diff
+		}
+	}
+	return steps, p.compareAll(t)
 }
 
 // compareAll compares all that model and engine hold.
