@@ -1,0 +1,149 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"mirrorfs/meta/redis"
+	"mirrorfs/mirror"
+)
+
+func newMirrorCommand(c *cli) *cobra.Command {
+	cmd := group(&cobra.Command{
+		Use:   "mirror",
+		Short: "Set up, run and watch the mirrors of a volume",
+		Long: `A mirror carries a volume's metadata to another site, whose clients read it there
+and send their changes to the source. add registers it, run carries, status
+and wait tell how far it is, remove ends it.`,
+		Example: `  mirrorfs mirror add redis://redis.a.example/0 redis://redis.b.example/0 --site b
+  mirrorfs mirror run redis://redis.b.example/0
+  mirrorfs mirror status redis://redis.b.example/0`,
+	})
+	cmd.AddCommand(
+		newMirrorAddCommand(c),
+		newMirrorRunCommand(c),
+		newMirrorStatusCommand(c),
+		newMirrorWaitCommand(c),
+		newMirrorRemoveCommand(c),
+	)
+	return cmd
+}
+
+func newMirrorAddCommand(c *cli) *cobra.Command {
+	var opts mirror.AddOptions
+	cmd := &cobra.Command{
+		Use:   "add SOURCE_META MIRROR_META --site NAME",
+		Short: "Register a mirror at the source and prepare its metadata",
+		Long: `add registers a mirror of the volume at SOURCE_META, whose log is kept for it from
+then on, and prepares MIRROR_META, a Redis that holds no volume of that name yet. Give
+SOURCE_META as the mirror's site reaches it: its runner and clients use that
+address. It can be repeated. mirror run then carries the metadata.`,
+		Example: "  mirrorfs mirror add redis://redis.a.example/0 redis://redis.b.example/0 --site b",
+		Args:    exactArgs("SOURCE_META", "MIRROR_META"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if opts.Name == "" {
+				return usagef("%s: --site NAME is missing", cmd.CommandPath())
+			}
+			return c.mirrorAdd(cmd.Context(), args[0], args[1], opts)
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&opts.Name, "site", "", "name of the mirror's site")
+	f.StringVar(&opts.Mode, "data", mirror.ModeDemand, "which data the mirror holds; demand: none, clients cache what they read")
+	f.StringVar(&opts.Bucket, "bucket", "", "the mirror's own bucket, for data modes that keep data")
+	return cmd
+}
+
+func (c *cli) mirrorAdd(ctx context.Context, sourceAddr, mirrorAddr string, opts mirror.AddOptions) (err error) {
+	source, err := c.openSource(ctx, sourceAddr, 0)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, source.Close()) }()
+	v, err := source.Volume(ctx)
+	if err != nil {
+		return explainMeta(err, sourceAddr, envSourcePassword)
+	}
+	site, err := redis.OpenReplica(ctx, mirrorAddr, v.Name, redis.Options{Password: c.getenv(envMetaPassword), Logger: c.log})
+	if err != nil {
+		return explainMeta(err, mirrorAddr, envMetaPassword)
+	}
+	defer func() { err = errors.Join(err, site.Close()) }()
+	if _, err := c.checkServer(ctx, site); err != nil {
+		return err
+	}
+	opts.SourceAddress = sourceAddr
+	info, err := mirror.Add(ctx, source, site, opts)
+	if err != nil {
+		return err
+	}
+	return c.print(info, func(w io.Writer) {
+		fmt.Fprintf(w, "added mirror %s (site %d) of volume %s, source %s\n", info.Name, info.Site, v.Name, info.Source)
+		fmt.Fprintf(w, "run it with: mirrorfs mirror run %s\n", redis.Redact(mirrorAddr))
+	})
+}
+
+func newMirrorRemoveCommand(c *cli) *cobra.Command {
+	return &cobra.Command{
+		Use:   "remove MIRROR_META",
+		Short: "End a mirror: the source keeps its log for it no longer",
+		Long: `remove makes the source forget the mirror at MIRROR_META, so that its log can be
+trimmed. What the mirror holds stays readable and changes no more; mirror add makes
+a new copy. It can be repeated. The source must answer.`,
+		Example: "  mirrorfs mirror remove redis://redis.b.example/0",
+		Args:    exactArgs("MIRROR_META"),
+		RunE:    func(cmd *cobra.Command, args []string) error { return c.mirrorRemove(cmd.Context(), args[0]) },
+	}
+}
+
+func (c *cli) mirrorRemove(ctx context.Context, addr string) (err error) {
+	site, source, err := c.openMirrorAndSource(ctx, addr)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, site.Close(), source.Close()) }()
+	info, err := mirror.Remove(ctx, source, site)
+	if err != nil {
+		return err
+	}
+	return c.print(info, func(w io.Writer) {
+		fmt.Fprintf(w, "removed mirror %s (site %d); stop its runner and mounts\n", info.Name, info.Site)
+	})
+}
+
+// openMirror opens the metadata of a mirror, and tells of which.
+func (c *cli) openMirror(ctx context.Context, addr string) (*redis.Engine, mirror.Info, error) {
+	site, err := c.openMeta(ctx, addr, nil)
+	if err != nil {
+		return nil, mirror.Info{}, err
+	}
+	info, err := mirror.Of(ctx, site)
+	if errors.Is(err, mirror.ErrNotMirror) {
+		err = hintf(err, "give the metadata address of a mirror; mirrorfs mirror add SOURCE_META %s --site NAME makes one", redis.Redact(addr))
+	}
+	if err != nil {
+		return nil, mirror.Info{}, errors.Join(err, site.Close())
+	}
+	return site, info, nil
+}
+
+// openMirrorAndSource opens a mirror's metadata and, over the link, its source's.
+func (c *cli) openMirrorAndSource(ctx context.Context, addr string) (site, source *redis.Engine, err error) {
+	site, info, err := c.openMirror(ctx, addr)
+	if err != nil {
+		return nil, nil, err
+	}
+	source, err = c.openSource(ctx, info.Source, sourceTimeout)
+	if err != nil {
+		return nil, nil, errors.Join(err, site.Close())
+	}
+	return site, source, nil
+}
+
+// sourceTimeout bounds what a command asks of a mirror's source.
+const sourceTimeout = 10 * time.Second

@@ -1,0 +1,68 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+
+	"github.com/spf13/cobra"
+
+	"mirrorfs/meta/redis"
+	"mirrorfs/mirror"
+)
+
+// mirrorRunOptions are the flags of mirror run.
+type mirrorRunOptions struct {
+	bandwidth byteSize
+	metrics   string
+}
+
+func newMirrorRunCommand(c *cli) *cobra.Command {
+	var opts mirrorRunOptions
+	cmd := &cobra.Command{
+		Use:   "run MIRROR_META",
+		Short: "Carry the source's metadata to a mirror, in the foreground",
+		Long: `run copies the source's metadata to MIRROR_META, and then applies every change as
+it comes, until it is interrupted. It goes on by itself after a cut of the link or a
+restart of either Redis, from where it was. Several may run for one mirror. What must
+not be gone over, such as a gap in the log, stalls the mirror: see mirror status.`,
+		Example: "  mirrorfs mirror run redis://redis.b.example/0 --metrics :9567\n  mirrorfs mirror run redis://redis.b.example/0 --bandwidth 10MiB",
+		Args:    exactArgs("MIRROR_META"),
+		RunE:    func(cmd *cobra.Command, args []string) error { return c.mirrorRun(cmd.Context(), args[0], opts) },
+	}
+	cmd.Flags().Var(&opts.bandwidth, "bandwidth", "most bytes a second read from the source; 0 is no limit")
+	cmd.Flags().StringVar(&opts.metrics, "metrics", "", "serve Prometheus metrics and profiles at this address, for example :9567")
+	return cmd
+}
+
+func (c *cli) mirrorRun(ctx context.Context, addr string, opts mirrorRunOptions) (err error) {
+	reg := newRegistry()
+	if err := c.serveMetrics(ctx, opts.metrics, reg); err != nil {
+		return err
+	}
+	site, info, err := c.openMirror(ctx, addr)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, site.Close()) }()
+	if _, err := c.checkServer(ctx, site); err != nil {
+		return err
+	}
+	source := redis.Options{
+		Password: c.getenv(envSourcePassword), Connections: 4, Logger: c.log,
+		Dialer: limitedDialer(int64(opts.bandwidth)),
+	}
+	c.log.InfoContext(ctx, "mirror runs", slog.String("site", info.Name), slog.String("source", info.Source))
+	err = mirror.Run(ctx, mirror.Config{
+		Dial: func(ctx context.Context) (mirror.Upstream, error) {
+			e, err := redis.Open(ctx, info.Source, source)
+			if err != nil {
+				return nil, explainMeta(err, info.Source, envSourcePassword)
+			}
+			return e, nil
+		},
+		Replica: site, Logger: c.log, Metrics: reg,
+	})
+	c.log.InfoContext(context.WithoutCancel(ctx), "mirror stopped", slog.String("site", info.Name))
+	return err
+}

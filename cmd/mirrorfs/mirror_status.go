@@ -1,0 +1,156 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"mirrorfs/meta"
+	"mirrorfs/meta/redis"
+	"mirrorfs/mirror"
+)
+
+// watchInterval is how often status --watch looks again.
+const watchInterval = time.Second
+
+func newMirrorStatusCommand(c *cli) *cobra.Command {
+	var watch bool
+	cmd := &cobra.Command{
+		Use:   "status META",
+		Short: "Show how far a mirror is, or all mirrors of a source",
+		Long: `status tells of the site at META: its role, its state and the reason for it, the
+position of the source and how much of that is applied, and the lag in records and
+seconds. At the source it tells of every mirror. It works at a mirror that is cut off.`,
+		Example: "  mirrorfs mirror status redis://redis.b.example/0 --watch\n  mirrorfs mirror status redis://redis.a.example/0 --json",
+		Args:    exactArgs("META"),
+		RunE:    func(cmd *cobra.Command, args []string) error { return c.mirrorStatus(cmd.Context(), args[0], watch) },
+	}
+	cmd.Flags().BoolVar(&watch, "watch", false, "show it again every second until interrupted")
+	return cmd
+}
+
+func (c *cli) mirrorStatus(ctx context.Context, addr string, watch bool) (err error) {
+	site, err := c.openMeta(ctx, addr, nil)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, site.Close()) }()
+	var source sourceOnce
+	defer func() { err = errors.Join(err, source.close()) }()
+	opts := mirror.StatusOptions{Dial: func(ctx context.Context, info mirror.Info) (mirror.Upstream, error) {
+		return source.open(ctx, c, info.Source)
+	}}
+	for {
+		st, err := mirror.GetStatus(ctx, site, opts)
+		if err != nil {
+			return explainMeta(err, addr, envMetaPassword)
+		}
+		if watch && !c.json {
+			fmt.Fprint(c.stdout, "\x1b[H\x1b[2J")
+		}
+		if err := c.print(st, func(w io.Writer) { writeMirrorStatus(w, &st) }); err != nil || !watch {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(watchInterval):
+		}
+	}
+}
+
+// sourceOnce keeps the connection to a source between two looks at its status.
+type sourceOnce struct{ e *redis.Engine }
+
+// keptOpen is a source that outlives who looks at it.
+type keptOpen struct{ *redis.Engine }
+
+// Close leaves the connection open.
+func (keptOpen) Close() error { return nil }
+
+func (s *sourceOnce) open(ctx context.Context, c *cli, addr string) (mirror.Upstream, error) {
+	if s.e == nil {
+		e, err := c.openSource(ctx, addr, sourceTimeout)
+		if err != nil {
+			return nil, err
+		}
+		s.e = e
+	}
+	return keptOpen{s.e}, nil
+}
+
+func (s *sourceOnce) close() error {
+	if s.e == nil {
+		return nil
+	}
+	return s.e.Close()
+}
+
+func writeMirrorStatus(out io.Writer, st *mirror.Status) {
+	fmt.Fprintf(out, "volume %s, %s %s, position %s\n", st.Volume, st.Role, st.Site, st.Position)
+	if st.Reason != "" && st.Role == "source" {
+		fmt.Fprintf(out, "%s: %s\n", st.State, st.Reason)
+	}
+	sites := st.Mirrors
+	if st.Role != "source" {
+		sites = []mirror.Status{*st}
+	} else if len(sites) == 0 {
+		fmt.Fprintln(out, "no mirrors")
+		return
+	}
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "MIRROR\tSTATE\tAPPLIED\tLAG RECORDS\tLAG\tDATA\tREASON")
+	for i := range sites {
+		m := &sites[i]
+		lag := time.Duration(m.LagSeconds * float64(time.Second)).Round(time.Millisecond)
+		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%v\t%s\t%s\n", m.Site, m.State, m.Applied, m.LagRecords, lag, m.Data.Mode, m.Reason)
+	}
+	_ = w.Flush()
+}
+
+func newMirrorWaitCommand(c *cli) *cobra.Command {
+	timeout := 30 * time.Second
+	cmd := &cobra.Command{
+		Use:   "wait MIRROR_META",
+		Short: "Wait until a mirror has all that the source had when called",
+		Long: `wait asks the source where it stands and returns when the mirror at MIRROR_META has
+applied that much: everything that was acknowledged at the source before the call is
+then readable here. It prints the position. When the time is over it exits with 1 and
+says how far the mirror is.`,
+		Example: "  mirrorfs mirror wait redis://redis.b.example/0 --timeout 5m",
+		Args:    exactArgs("MIRROR_META"),
+		RunE:    func(cmd *cobra.Command, args []string) error { return c.mirrorWait(cmd.Context(), args[0], timeout) },
+	}
+	cmd.Flags().DurationVar(&timeout, "timeout", timeout, "longest wait")
+	return cmd
+}
+
+// waitResult is what mirror wait prints.
+type waitResult struct {
+	Position meta.Position `json:"position"`
+	Seconds  float64       `json:"seconds"` // how long it took
+}
+
+func (c *cli) mirrorWait(ctx context.Context, addr string, timeout time.Duration) (err error) {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	begin := time.Now()
+	site, source, err := c.openMirrorAndSource(ctx, addr)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, site.Close(), source.Close()) }()
+	at, err := mirror.Wait(ctx, source, site)
+	if errors.Is(err, mirror.ErrNotThere) {
+		return hintf(err, "mirrorfs mirror status %s tells what it is doing; --timeout waits longer", redis.Redact(addr))
+	}
+	if err != nil {
+		return err
+	}
+	return c.print(waitResult{at, time.Since(begin).Seconds()}, func(w io.Writer) { fmt.Fprintln(w, at) })
+}
