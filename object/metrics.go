@@ -88,6 +88,7 @@ func outcome(err error) string {
 		{ErrDenied, "denied"},
 		{ErrThrottled, "throttled"},
 		{ErrNoBucket, "no_bucket"},
+		{ErrNoSpace, "no_space"},
 		{ErrInvalid, "invalid"},
 		{ErrTimeout, "timeout"},
 		{context.DeadlineExceeded, "timeout"},

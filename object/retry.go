@@ -65,7 +65,7 @@ type retrying struct {
 }
 
 // WithRetry repeats what may pass: errors that wrap none of ErrNotExist,
-// ErrExist, ErrDenied, ErrNoBucket and ErrInvalid, while the caller's ctx lasts.
+// ErrExist, ErrDenied, ErrNoBucket, ErrNoSpace and ErrInvalid, while the caller's ctx lasts.
 // Pauses are random between nothing and a bound that doubles ("full jitter"), so
 // that clients cut off together do not come back together. An attempt that takes
 // too long fails with ErrTimeout.
@@ -195,7 +195,7 @@ func timedOut(attempt context.Context, err error) error {
 
 // final tells whether another attempt would give the same.
 func final(err error) bool {
-	for _, kind := range []error{ErrNotExist, ErrExist, ErrDenied, ErrNoBucket, ErrInvalid} {
+	for _, kind := range []error{ErrNotExist, ErrExist, ErrDenied, ErrNoBucket, ErrNoSpace, ErrInvalid} {
 		if errors.Is(err, kind) {
 			return true
 		}

@@ -76,6 +76,7 @@ func TestRetryByKind(t *testing.T) {
 		{object.ErrExist, false},
 		{object.ErrDenied, false},
 		{object.ErrNoBucket, false},
+		{object.ErrNoSpace, false},
 		{object.ErrInvalid, false},
 		{fmt.Errorf("deep: %w", object.Fail("head", "key", object.ErrDenied)), false},
 	} {

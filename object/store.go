@@ -23,6 +23,9 @@ var (
 	ErrThrottled = errors.New("throttled")
 	// ErrNoBucket: the bucket itself is missing. Not worth a retry.
 	ErrNoBucket = errors.New("bucket does not exist")
+	// ErrNoSpace: the store is full, or a quota is. Not worth a retry: somebody has to
+	// make room.
+	ErrNoSpace = errors.New("no space left in the store")
 	// ErrInvalid: the request can never succeed (key too long, say).
 	ErrInvalid = errors.New("invalid request")
 	// ErrTimeout: an attempt took too long and was given up (WithRetry). The caller's

@@ -47,7 +47,7 @@ func (s *Store) String() string {
 func (s *Store) Create(ctx context.Context) error {
 	err := ctx.Err()
 	if err == nil {
-		err = makeBucket(s.root)
+		err = s.writeCause(makeBucket(s.root))
 	}
 	return object.Fail("create", s.root, err)
 }
@@ -72,7 +72,7 @@ func (s *Store) PutIfAbsent(ctx context.Context, key string, data []byte) error 
 		if err = syncDir(filepath.Dir(path)); err == nil {
 			err = object.ErrExist
 		}
-		return object.Fail("put-if-absent", key, s.cause(err))
+		return object.Fail("put-if-absent", key, s.writeCause(err))
 	}
 	return object.Fail("put-if-absent", key, s.writeCause(s.write(ctx, path, data, linkNew)))
 }
@@ -132,32 +132,41 @@ func (s *Store) Delete(ctx context.Context, key string) error {
 // Close does nothing.
 func (s *Store) Close() error { return nil }
 
-// cause gives an error of the file system its object.Err.
+// cause gives an error of the file system its object.Err. It shows no errno: that
+// of a bucket's file is not that of a volume's file, and what stands above must
+// not take a missing block for a missing name.
 func (s *Store) cause(err error) error {
-	kind := error(nil)
-	switch {
-	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR):
+	errno := syscall.Errno(0)
+	if !errors.As(err, &errno) {
+		return err
+	}
+	var kind error
+	switch errno {
+	case syscall.ENOENT, syscall.ENOTDIR:
 		kind = object.ErrNotExist
 		if _, statErr := os.Stat(s.root); errors.Is(statErr, fs.ErrNotExist) {
 			kind = object.ErrNoBucket
 		}
-	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS):
+	case syscall.EACCES, syscall.EPERM, syscall.EROFS:
 		kind = object.ErrDenied
-	case errors.Is(err, syscall.ENAMETOOLONG):
+	case syscall.ENOSPC, syscall.EDQUOT:
+		kind = object.ErrNoSpace
+	case syscall.ENAMETOOLONG:
 		kind = object.ErrInvalid
 	default:
-		return err
+		return errors.New(err.Error())
 	}
-	return fmt.Errorf("%w: %w", kind, err)
+	return fmt.Errorf("%w: %v", kind, err) //nolint:errorlint // without its errno
 }
 
 // writeCause is cause for writes, for which a missing directory is no missing
 // object: someone removed it just then, and another attempt will make it.
 func (s *Store) writeCause(err error) error {
-	if c := s.cause(err); !errors.Is(c, object.ErrNotExist) {
-		return c
+	c := s.cause(err)
+	if errors.Is(c, object.ErrNotExist) {
+		return errors.New(err.Error())
 	}
-	return err
+	return c
 }
 
 func infoOf(key string, st fs.FileInfo) object.Info {

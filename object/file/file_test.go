@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -324,3 +325,31 @@ type (
 )
 
 var errShort = io.ErrUnexpectedEOF
+
+// TestFullDisk: a full disk is told as such, at once, and leaves the old object.
+func TestFullDisk(t *testing.T) {
+	dir := t.TempDir()
+	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=1m"); err != nil {
+		t.Skipf("cannot mount a small disk: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := syscall.Unmount(dir, 0); err != nil {
+			t.Error(err)
+		}
+	})
+	s := open(t, dir)
+	if err := s.Put(t.Context(), "key", []byte("old")); err != nil {
+		t.Fatal(err)
+	}
+	retry := object.WithRetry(s, object.RetryOptions{})
+	if err := retry.Put(t.Context(), "key", whole()); !errors.Is(err, object.ErrNoSpace) {
+		t.Errorf("Put: %v", err)
+	}
+	got, err := os.ReadFile(filepath.Join(dir, "key"))
+	if err != nil || string(got) != "old" {
+		t.Errorf("%q, %v", got, err)
+	}
+	if err := s.Put(t.Context(), "other", make([]byte, 500_000)); err != nil {
+		t.Errorf("what was written of it still takes room: %v", err)
+	}
+}

@@ -11,11 +11,12 @@ import (
 
 // reader is a range of an object's file.
 type reader struct {
-	ctx  context.Context //nolint:containedctx // it lives as long as the Get that it belongs to
-	key  string
-	file *os.File
-	stat fs.FileInfo
-	left int64 // bytes still to come, or the file is shorter than it was
+	store *Store
+	ctx   context.Context //nolint:containedctx // it lives as long as the Get that it belongs to
+	key   string
+	file  *os.File
+	stat  fs.FileInfo
+	left  int64 // bytes still to come, or the file is shorter than it was
 }
 
 func (s *Store) open(ctx context.Context, key string, off, n int64) (*reader, error) {
@@ -33,14 +34,14 @@ func (s *Store) open(ctx context.Context, key string, off, n int64) (*reader, er
 	if err != nil {
 		return nil, err
 	}
-	r, err := newReader(ctx, key, f, off, n)
+	r, err := s.newReader(ctx, key, f, off, n)
 	if err != nil {
 		_ = f.Close() // nothing was written to it
 	}
 	return r, err
 }
 
-func newReader(ctx context.Context, key string, f *os.File, off, n int64) (*reader, error) {
+func (s *Store) newReader(ctx context.Context, key string, f *os.File, off, n int64) (*reader, error) {
 	st, err := f.Stat()
 	if err != nil {
 		return nil, err
@@ -57,7 +58,7 @@ func newReader(ctx context.Context, key string, f *os.File, off, n int64) (*read
 			return nil, err
 		}
 	}
-	return &reader{ctx: ctx, key: key, file: f, stat: st, left: left}, nil
+	return &reader{store: s, ctx: ctx, key: key, file: f, stat: st, left: left}, nil
 }
 
 // Read reads from the file straight into p.
@@ -73,7 +74,7 @@ func (r *reader) Read(p []byte) (int, error) {
 	if err == io.EOF {
 		err = io.ErrUnexpectedEOF
 	}
-	return n, object.Fail("get", r.key, err)
+	return n, object.Fail("get", r.key, r.store.cause(err))
 }
 
 // WriteTo lets the kernel copy when w can take a file (sockets, other files).
@@ -89,7 +90,7 @@ func (r *reader) WriteTo(w io.Writer) (int64, error) {
 			err = io.ErrUnexpectedEOF
 		}
 		if err != nil {
-			return done, object.Fail("get", r.key, err)
+			return done, object.Fail("get", r.key, err) // perhaps w's, so as it is
 		}
 	}
 	return done, nil

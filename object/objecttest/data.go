@@ -2,9 +2,11 @@ package objecttest
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"math"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -76,6 +78,9 @@ func testMissing(t *testing.T, s object.Store) {
 		}
 		_, err := s.Head(t.Context(), key)
 		wantErr(t, "Head of "+key, err, object.ErrNotExist)
+		if errno := syscall.Errno(0); errors.As(err, &errno) {
+			t.Errorf("error %v shows the errno %v, which could pass for a volume's", err, errno)
+		}
 		if err != nil && !strings.Contains(err.Error(), key) {
 			t.Errorf("error %q does not name the key %q", err, key)
 		}

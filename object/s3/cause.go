@@ -83,6 +83,8 @@ func kindOfCode(code string) error {
 	case "SlowDown", "Throttling", "ThrottlingException", "RequestLimitExceeded", "TooManyRequests",
 		"RequestThrottled", "ConditionalRequestConflict", "OperationAborted":
 		return object.ErrThrottled
+	case "QuotaExceeded", "InsufficientStorage", "XMinioStorageFull":
+		return object.ErrNoSpace
 	case "KeyTooLongError", "InvalidArgument", "InvalidBucketName", "InvalidURI", "EntityTooLarge",
 		"ObjectParentIsFile", "ExistingObjectIsDirectory":
 		return object.ErrInvalid
@@ -101,6 +103,8 @@ func kindOfStatus(status int) error {
 		return object.ErrExist
 	case http.StatusRequestedRangeNotSatisfiable:
 		return errRange
+	case http.StatusInsufficientStorage:
+		return object.ErrNoSpace
 	case http.StatusTooManyRequests:
 		return object.ErrThrottled
 	case http.StatusBadRequest, http.StatusMethodNotAllowed, http.StatusRequestEntityTooLarge, http.StatusRequestURITooLong,

@@ -43,6 +43,8 @@ func TestErrorKinds(t *testing.T) {
 		{400, "RequestTimeout", passing},
 		{400, "BadDigest", passing},
 		{403, "RequestTimeTooSkewed", passing},
+		{507, "", object.ErrNoSpace},
+		{403, "QuotaExceeded", object.ErrNoSpace},
 		{400, "KeyTooLongError", object.ErrInvalid},
 		{400, "SomethingNew", object.ErrInvalid},
 		{409, "ObjectParentIsFile", object.ErrInvalid},
@@ -59,7 +61,8 @@ func TestErrorKinds(t *testing.T) {
 		_, getErr := s.Get(t.Context(), "key", 0, -1)
 		for what, err := range map[string]error{"Get": getErr, "Put": s.Put(t.Context(), "key", nil)} {
 			for _, kind := range []error{
-				object.ErrNotExist, object.ErrNoBucket, object.ErrExist, object.ErrDenied, object.ErrThrottled, object.ErrInvalid,
+				object.ErrNotExist, object.ErrNoBucket, object.ErrExist, object.ErrDenied, object.ErrThrottled, object.ErrNoSpace,
+				object.ErrInvalid,
 			} {
 				if errors.Is(err, kind) != errors.Is(test.want, kind) {
 					t.Errorf("%s with %d %s: %v, want %v", what, test.status, test.code, err, test.want)

@@ -149,3 +149,43 @@ func TestCutPutIfAbsent(t *testing.T) {
 		t.Errorf("second: %v", err)
 	}
 }
+
+// TestConnectionsAreKept: as many connections as requests at once, no more, also
+// when a reader takes exactly the bytes that it asked for and no EOF.
+func TestConnectionsAreKept(t *testing.T) {
+	c := newCutter(t, serve(t))
+	s := object.WithRetry(c.open(t, "bucket"), object.RetryOptions{})
+	create, ok := object.As[object.Creator](s)
+	if !ok {
+		t.Fatal("no Creator")
+	}
+	if err := create.Create(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	const clients, rounds = 16, 10
+	data := bytes.Repeat([]byte("x"), 100_000)
+	var wg sync.WaitGroup
+	for i := range clients {
+		wg.Go(func() {
+			key := string(rune('a' + i))
+			for range rounds {
+				if err := s.Put(t.Context(), key, data); err != nil {
+					t.Error(err)
+				}
+				r, err := s.Get(t.Context(), key, 10, 1000)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if _, err := io.ReadFull(r, make([]byte, 1000)); err != nil {
+					t.Error(err)
+				}
+				_ = r.Close()
+			}
+		})
+	}
+	wg.Wait()
+	if n := c.connections(); n > clients+1 {
+		t.Errorf("%d connections for %d clients", n, clients)
+	}
+}
