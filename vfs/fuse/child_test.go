@@ -5,16 +5,19 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/http"
 	_ "net/http/pprof" // the child is profiled through it
 	"os"
 	"os/signal"
+	"path/filepath"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	gofs "github.com/hanwen/go-fuse/v2/fs"
+	gofuse "github.com/hanwen/go-fuse/v2/fuse"
 
 	"mirrorfs/chunk"
 	"mirrorfs/meta"
@@ -35,7 +38,7 @@ type childConfig struct {
 	Dirs    []string
 	Meta    string // address of Redis
 	Bucket  string // directory
-	Cache   string // directory; empty is a cache in memory
+	Cache   string // directory above those of the caches of each client; empty is a cache in memory
 	Volume  string
 	Subdir  string        // shown as root
 	Timeout time.Duration // of attributes and entries
@@ -45,6 +48,7 @@ type childConfig struct {
 	ReadOnly        bool
 	Grace           time.Duration
 	Debug           bool
+	Loopback        string // show this directory instead of a volume, for benchmarks
 	Pprof           string // address
 }
 
@@ -79,6 +83,9 @@ func runChild(ctx context.Context, config string) error {
 	if c.Pprof != "" {
 		go func() { _ = http.ListenAndServe(c.Pprof, nil) }() //nolint:gosec // a test on loopback
 	}
+	if c.Loopback != "" {
+		return c.serveLoopback(ctx)
+	}
 	store, err := file.New(c.Bucket)
 	if err != nil {
 		return err
@@ -108,7 +115,7 @@ func (c *childConfig) serve(ctx context.Context, dir string, store object.Store,
 	if err != nil {
 		return err
 	}
-	blocks, closeBlocks, err := c.blocks(store)
+	blocks, closeBlocks, err := c.blocks(dir, store)
 	if err != nil {
 		return err
 	}
@@ -146,16 +153,16 @@ func (c *childConfig) serve(ctx context.Context, dir string, store object.Store,
 	return errors.Join(err, fs.Shutdown(shut), engine.Close())
 }
 
-func (c *childConfig) blocks(store object.Store) (*chunk.Blocks, func(), error) {
+func (c *childConfig) blocks(dir string, store object.Store) (*chunk.Blocks, func(), error) {
 	var cache chunk.Cache = chunk.NewMemCache(256 << 20)
 	closeCache := func() {}
 	if c.Cache != "" {
-		disk, err := chunk.OpenDiskCache(c.Cache, chunk.DiskOptions{})
+		disk, err := chunk.OpenDiskCache(filepath.Join(c.Cache, filepath.Base(filepath.Dir(dir))), chunk.DiskOptions{})
 		if err != nil {
 			return nil, nil, err
 		}
 		cache = disk
-		closeCache = closer(disk)
+		closeCache = func() { _ = disk.Close() }
 	}
 	blocks, err := chunk.New(store, cache, chunk.Options{})
 	if err != nil {
@@ -164,10 +171,21 @@ func (c *childConfig) blocks(store object.Store) (*chunk.Blocks, func(), error) 
 	return blocks, func() { _ = blocks.Close(); closeCache() }, nil
 }
 
-func closer(c any) func() {
-	return func() {
-		if c, ok := c.(io.Closer); ok {
-			_ = c.Close()
-		}
+// serveLoopback shows a directory by go-fuse's own example of a file system.
+func (c *childConfig) serveLoopback(ctx context.Context) error {
+	root, err := gofs.NewLoopbackRoot(c.Loopback)
+	if err != nil {
+		return err
 	}
+	timeout := max(c.Timeout, 0)
+	server, err := gofs.Mount(c.Dirs[0], root, &gofs.Options{
+		MountOptions: gofuse.MountOptions{DirectMountStrict: true, FsName: "loopback", Name: "loopback"},
+		AttrTimeout:  &timeout, EntryTimeout: &timeout,
+	})
+	if err != nil {
+		return err
+	}
+	fmt.Println(ready)
+	<-ctx.Done()
+	return server.Unmount()
 }

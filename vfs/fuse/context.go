@@ -10,35 +10,36 @@ import (
 )
 
 // requestContext is the context of a request that may be given up: it is
-// cancelled when the program that waits for the answer is being killed.
+// cancelled when the program that waits for the answer is being killed, and when
+// its deadline has passed.
 //
 // The kernel interrupts a request on any signal, and tells nothing further. But
 // most signals do not end a program, read(2) of a file must not fail because of
 // them, and Go's own programs get one every few milliseconds. So after an
 // interrupt the program is watched until a deadly signal is pending.
 //
-// It costs nothing unless Done is asked for.
+// It is made for each request, so it has neither timer nor goroutine of its own:
+// a watcher looks at all of them now and then, and only at those whose Done
+// somebody asked for.
 type requestContext struct {
-	cancel <-chan struct{} // closed by go-fuse on an interrupt
-	tid    uint32          // the thread that waits
+	watcher  *watcher
+	cancel   <-chan struct{} // closed by go-fuse on an interrupt
+	tid      uint32          // the thread that waits
+	deadline time.Time       // zero is none
 
-	mu       sync.Mutex
-	done     chan struct{} // nil until Done is asked for
-	finished chan struct{}
-	err      error
-	after    []*afterFunc
+	mu    sync.Mutex
+	done  chan struct{} // nil until Done is asked for
+	err   error
+	after []*afterFunc
 }
 
 // afterFunc is a function to be called on cancellation; nil when it was stopped.
 type afterFunc struct{ call func() }
 
-// deadlyInterval is how often an interrupted program is looked at.
-const deadlyInterval = 50 * time.Millisecond
-
 var _ context.Context = (*requestContext)(nil)
 
-// Deadline: there is none; the layers below have limits of their own.
-func (c *requestContext) Deadline() (time.Time, bool) { return time.Time{}, false }
+// Deadline is when the request is given up.
+func (c *requestContext) Deadline() (time.Time, bool) { return c.deadline, !c.deadline.IsZero() }
 
 // Value: there are none.
 func (c *requestContext) Value(any) any { return nil }
@@ -48,13 +49,13 @@ func (c *requestContext) Done() <-chan struct{} {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.done == nil {
-		c.done, c.finished = make(chan struct{}), make(chan struct{})
-		go c.watch(c.done, c.finished)
+		c.done = make(chan struct{})
+		c.watcher.add(c)
 	}
 	return c.done
 }
 
-// Err is context.Canceled once Done is closed.
+// Err says why Done is closed.
 func (c *requestContext) Err() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -64,15 +65,17 @@ func (c *requestContext) Err() error {
 // finish ends the watch; the request has been answered.
 func (c *requestContext) finish() {
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.finished != nil {
-		close(c.finished)
+	watched := c.done != nil
+	c.mu.Unlock()
+	if watched {
+		c.watcher.remove(c)
 	}
 }
 
 // AfterFunc is what package context looks for in a context that is not its own:
 // with it, a context derived from this one needs no goroutine.
 func (c *requestContext) AfterFunc(call func()) (stop func() bool) {
+	c.Done() // is watched from now on
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.err != nil {
@@ -90,31 +93,98 @@ func (c *requestContext) AfterFunc(call func()) (stop func() bool) {
 	}
 }
 
-func (c *requestContext) watch(done chan<- struct{}, finished <-chan struct{}) {
-	select {
-	case <-finished:
-		return
-	case <-c.cancel:
-	}
-	tick := time.NewTicker(deadlyInterval)
-	defer tick.Stop()
-	for !dying(c.tid) {
-		select {
-		case <-finished:
-			return
-		case <-tick.C:
-		}
-	}
+// end cancels the request.
+func (c *requestContext) end(err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.err = context.Canceled
-	close(done)
+	if c.err != nil {
+		return
+	}
+	c.err = err
+	close(c.done)
 	for _, f := range c.after {
 		if f.call != nil {
 			go f.call()
 			f.call = nil
 		}
 	}
+}
+
+// watchInterval is how often requests that are being answered are looked at.
+const watchInterval = 50 * time.Millisecond
+
+// watcher looks after the requests of a mount. It runs while there are any.
+type watcher struct {
+	mu      sync.Mutex
+	all     map[*requestContext]struct{}
+	running bool
+}
+
+func (w *watcher) add(c *requestContext) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.all == nil {
+		w.all = make(map[*requestContext]struct{})
+	}
+	w.all[c] = struct{}{}
+	if !w.running {
+		w.running = true
+		go w.run()
+	}
+}
+
+func (w *watcher) remove(c *requestContext) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.all, c)
+}
+
+// run looks at the requests until there are none at two looks in a row.
+func (w *watcher) run() {
+	tick := time.NewTicker(watchInterval)
+	defer tick.Stop()
+	for idle := false; ; {
+		now := <-tick.C
+		interrupted, late, none := w.look(now)
+		if none && idle && w.stop() {
+			return
+		}
+		idle = none
+		for _, c := range late {
+			c.end(context.DeadlineExceeded)
+		}
+		for _, c := range interrupted {
+			if dying(c.tid) {
+				c.end(context.Canceled)
+			}
+		}
+	}
+}
+
+// stop ends the watch unless a request has come.
+func (w *watcher) stop() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.running = len(w.all) > 0
+	return !w.running
+}
+
+// look finds requests that were interrupted, and those past their deadline.
+func (w *watcher) look(now time.Time) (interrupted, late []*requestContext, none bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for c := range w.all {
+		if !c.deadline.IsZero() && now.After(c.deadline) {
+			late = append(late, c)
+			continue
+		}
+		select {
+		case <-c.cancel:
+			interrupted = append(interrupted, c)
+		default:
+		}
+	}
+	return interrupted, late, len(w.all) == 0
 }
 
 // sigKill is SIGKILL's bit in the masks of /proc. A signal that ends a program

@@ -17,7 +17,7 @@ import (
 // TestInterruptOfTheLiving: a signal that a program survives cancels nothing.
 func TestInterruptOfTheLiving(t *testing.T) {
 	cancel := make(chan struct{})
-	ctx, finish := fuse.NewRequestContext(cancel, unix.Gettid())
+	ctx, finish := fuse.NewRequestContext(cancel, unix.Gettid(), time.Time{})
 	derived, stop := context.WithTimeout(ctx, time.Hour)
 	defer stop()
 	close(cancel)
@@ -40,7 +40,7 @@ func TestInterruptOfTheDying(t *testing.T) {
 		t.Fatal(err)
 	}
 	cancel := make(chan struct{})
-	ctx, finish := fuse.NewRequestContext(cancel, sleeper.Process.Pid)
+	ctx, finish := fuse.NewRequestContext(cancel, sleeper.Process.Pid, time.Time{})
 	defer finish()
 	derived, stop := context.WithCancel(ctx)
 	defer stop()
@@ -60,6 +60,18 @@ func TestInterruptOfTheDying(t *testing.T) {
 	}
 	if !errors.Is(ctx.Err(), context.Canceled) || !errors.Is(derived.Err(), context.Canceled) {
 		t.Errorf("errors: %v, %v", ctx.Err(), derived.Err())
+	}
+}
+
+// TestDeadline: a question that nobody answers ends.
+func TestDeadline(t *testing.T) {
+	for range 3 { // the watcher comes and goes
+		ctx, finish := fuse.NewRequestContext(make(chan struct{}), unix.Gettid(), time.Now())
+		<-ctx.Done()
+		if !errors.Is(ctx.Err(), context.DeadlineExceeded) {
+			t.Errorf("error: %v", ctx.Err())
+		}
+		finish()
 	}
 }
 

@@ -8,8 +8,8 @@ import (
 
 // OpenDir opens a directory stream.
 func (r *raw) OpenDir(cancel <-chan struct{}, in *gofuse.OpenIn, out *gofuse.OpenOut) gofuse.Status {
-	defer r.metrics.observe(opOpenDir)()
-	ctx := reading(cancel, &in.InHeader)
+	defer r.metrics.observe(opOpenDir, r.metrics.now())
+	ctx := r.asking(cancel, &in.InHeader)
 	defer ctx.finish()
 	d, err := r.fs.OpenDir(ctx, r.ino(in.NodeId))
 	if err != nil {
@@ -42,12 +42,12 @@ func (r *raw) ReadDirPlus(cancel <-chan struct{}, in *gofuse.ReadIn, out *gofuse
 }
 
 func (r *raw) readDir(cancel <-chan struct{}, in *gofuse.ReadIn, emit func(vfs.DirEntry) bool) gofuse.Status {
-	defer r.metrics.observe(opReadDir)()
+	defer r.metrics.observe(opReadDir, r.metrics.now())
 	d := r.dirs.get(in.Fh)
 	if d == nil {
 		return gofuse.EBADF
 	}
-	ctx := reading(cancel, &in.InHeader)
+	ctx := r.asking(cancel, &in.InHeader)
 	defer ctx.finish()
 	return r.status("readdir", d.Read(ctx, in.Offset, emit))
 }

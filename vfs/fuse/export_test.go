@@ -1,10 +1,13 @@
 package fuse
 
-import "context"
+import (
+	"context"
+	"time"
+)
 
 // NewRequestContext is the context of a request from a thread, for tests.
-func NewRequestContext(cancel <-chan struct{}, tid int) (ctx context.Context, finish func()) {
-	c := &requestContext{cancel: cancel, tid: uint32(tid)}
+func NewRequestContext(cancel <-chan struct{}, tid int, deadline time.Time) (ctx context.Context, finish func()) {
+	c := &requestContext{watcher: &watcher{}, cancel: cancel, tid: uint32(tid), deadline: deadline}
 	return c, c.finish
 }
 

@@ -17,7 +17,7 @@ const openFlags = syscall.O_ACCMODE | syscall.O_TRUNC | syscall.O_EXCL
 
 // Create makes a file and opens it.
 func (r *raw) Create(_ <-chan struct{}, in *gofuse.CreateIn, name string, out *gofuse.CreateOut) gofuse.Status {
-	defer r.metrics.observe(opCreate)()
+	defer r.metrics.observe(opCreate, r.metrics.now())
 	c := meta.Make{Parent: r.ino(in.NodeId), Name: name, Mode: in.Mode&0o7777 | meta.TypeFile, UID: in.Uid, GID: in.Gid}
 	node, f, err := r.fs.Create(changing(), c, in.Flags&openFlags)
 	if err != nil {
@@ -30,8 +30,8 @@ func (r *raw) Create(_ <-chan struct{}, in *gofuse.CreateIn, name string, out *g
 
 // Open opens a file, and with O_TRUNC cuts it off.
 func (r *raw) Open(cancel <-chan struct{}, in *gofuse.OpenIn, out *gofuse.OpenOut) gofuse.Status {
-	defer r.metrics.observe(opOpen)()
-	ctx := reading(cancel, &in.InHeader)
+	defer r.metrics.observe(opOpen, r.metrics.now())
+	ctx := r.asking(cancel, &in.InHeader)
 	defer ctx.finish()
 	f, err := r.fs.Open(ctx, r.ino(in.NodeId), in.Flags&openFlags)
 	if err != nil {
@@ -61,7 +61,7 @@ func (r *raw) fillOpen(out *gofuse.OpenOut, f *vfs.File) {
 // except that an append goes to the end of the file as vfs knows it, which
 // another client may have moved.
 func (r *raw) Write(_ <-chan struct{}, in *gofuse.WriteIn, data []byte) (uint32, gofuse.Status) {
-	defer r.metrics.observe(opWrite)()
+	defer r.metrics.observe(opWrite, r.metrics.now())
 	f := r.files.get(in.Fh)
 	if f == nil {
 		return 0, gofuse.EBADF
@@ -101,7 +101,7 @@ func (r *raw) misplaced(in *gofuse.WriteIn, off int64) {
 // Flush is close(2) of a descriptor: what was written becomes durable, or the
 // program learns that it did not.
 func (r *raw) Flush(_ <-chan struct{}, in *gofuse.FlushIn) gofuse.Status {
-	defer r.metrics.observe(opFlush)()
+	defer r.metrics.observe(opFlush, r.metrics.now())
 	f := r.files.get(in.Fh)
 	if f == nil {
 		return gofuse.EBADF
@@ -111,7 +111,7 @@ func (r *raw) Flush(_ <-chan struct{}, in *gofuse.FlushIn) gofuse.Status {
 
 // Fsync makes what was written durable.
 func (r *raw) Fsync(_ <-chan struct{}, in *gofuse.FsyncIn) gofuse.Status {
-	defer r.metrics.observe(opFsync)()
+	defer r.metrics.observe(opFsync, r.metrics.now())
 	f := r.files.get(in.Fh)
 	if f == nil {
 		return gofuse.EBADF
@@ -121,7 +121,7 @@ func (r *raw) Fsync(_ <-chan struct{}, in *gofuse.FsyncIn) gofuse.Status {
 
 // Release ends a handle. The program that closed it does not wait for this.
 func (r *raw) Release(_ <-chan struct{}, in *gofuse.ReleaseIn) {
-	defer r.metrics.observe(opRelease)()
+	defer r.metrics.observe(opRelease, r.metrics.now())
 	if f := r.files.remove(in.Fh); f != nil {
 		f.Release()
 	}

@@ -13,6 +13,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -215,7 +216,7 @@ func TestSignals(t *testing.T) {
 			default:
 				_ = unix.Tgkill(pid, tid, unix.SIGUSR1)
 				sent++
-				runtime.Gosched()
+				time.Sleep(20 * time.Microsecond) // leaves room for the program
 			}
 		}
 	}()

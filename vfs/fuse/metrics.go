@@ -71,11 +71,17 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 	return m, nil
 }
 
-// observe starts to time a request; what it returns ends it.
-func (m *metrics) observe(o op) func() {
+// now is when a request began.
+func (m *metrics) now() time.Time {
 	if m == nil {
-		return func() {}
+		return time.Time{}
 	}
-	start := time.Now()
-	return func() { m.seconds[o].Observe(time.Since(start).Seconds()) }
+	return time.Now()
+}
+
+// observe notes a request that began at start and ends now.
+func (m *metrics) observe(o op, start time.Time) {
+	if m != nil {
+		m.seconds[o].Observe(time.Since(start).Seconds())
+	}
 }

@@ -11,8 +11,8 @@ import (
 // Lookup finds a name. One that does not exist may be remembered as such by the
 // kernel: node ID 0 with a timeout.
 func (r *raw) Lookup(cancel <-chan struct{}, h *gofuse.InHeader, name string, out *gofuse.EntryOut) gofuse.Status {
-	defer r.metrics.observe(opLookup)()
-	ctx := reading(cancel, h)
+	defer r.metrics.observe(opLookup, r.metrics.now())
+	ctx := r.asking(cancel, h)
 	defer ctx.finish()
 	node, err := r.fs.Lookup(ctx, r.ino(h.NodeId), name)
 	if err != nil {
@@ -28,8 +28,8 @@ func (r *raw) Lookup(cancel <-chan struct{}, h *gofuse.InHeader, name string, ou
 
 // GetAttr gives attributes.
 func (r *raw) GetAttr(cancel <-chan struct{}, in *gofuse.GetAttrIn, out *gofuse.AttrOut) gofuse.Status {
-	defer r.metrics.observe(opGetAttr)()
-	ctx := reading(cancel, &in.InHeader)
+	defer r.metrics.observe(opGetAttr, r.metrics.now())
+	ctx := r.asking(cancel, &in.InHeader)
 	defer ctx.finish()
 	node, err := r.fs.GetAttr(ctx, r.ino(in.NodeId))
 	if err != nil {
@@ -41,7 +41,7 @@ func (r *raw) GetAttr(cancel <-chan struct{}, in *gofuse.GetAttrIn, out *gofuse.
 
 // SetAttr changes attributes: chmod, chown, utimensat, truncate.
 func (r *raw) SetAttr(_ <-chan struct{}, in *gofuse.SetAttrIn, out *gofuse.AttrOut) gofuse.Status {
-	defer r.metrics.observe(opSetAttr)()
+	defer r.metrics.observe(opSetAttr, r.metrics.now())
 	c := setAttrOf(r.ino(in.NodeId), &in.SetAttrInCommon)
 	var node meta.Node
 	var err error
@@ -59,7 +59,7 @@ func (r *raw) SetAttr(_ <-chan struct{}, in *gofuse.SetAttrIn, out *gofuse.AttrO
 
 // make answers mknod, mkdir and symlink.
 func (r *raw) make(o op, c meta.Make, h *gofuse.InHeader, out *gofuse.EntryOut) gofuse.Status {
-	defer r.metrics.observe(o)()
+	defer r.metrics.observe(o, r.metrics.now())
 	c.Parent, c.UID, c.GID = r.ino(h.NodeId), h.Uid, h.Gid
 	node, err := r.fs.Make(changing(), c)
 	if err != nil {
@@ -87,8 +87,8 @@ func (r *raw) Symlink(_ <-chan struct{}, h *gofuse.InHeader, target, name string
 // Readlink gives a symbolic link's target. It never changes, so the kernel asks
 // once.
 func (r *raw) Readlink(cancel <-chan struct{}, h *gofuse.InHeader) ([]byte, gofuse.Status) {
-	defer r.metrics.observe(opReadlink)()
-	ctx := reading(cancel, h)
+	defer r.metrics.observe(opReadlink, r.metrics.now())
+	ctx := r.asking(cancel, h)
 	defer ctx.finish()
 	target, err := r.fs.ReadLink(ctx, r.ino(h.NodeId))
 	if err != nil {
@@ -99,7 +99,7 @@ func (r *raw) Readlink(cancel <-chan struct{}, h *gofuse.InHeader) ([]byte, gofu
 
 // Link gives a file another name.
 func (r *raw) Link(_ <-chan struct{}, in *gofuse.LinkIn, name string, out *gofuse.EntryOut) gofuse.Status {
-	defer r.metrics.observe(opLink)()
+	defer r.metrics.observe(opLink, r.metrics.now())
 	node, err := r.fs.Link(changing(), meta.Link{Ino: r.ino(in.Oldnodeid), Parent: r.ino(in.NodeId), Name: name})
 	if err != nil {
 		return r.status("link", err)
@@ -110,20 +110,20 @@ func (r *raw) Link(_ <-chan struct{}, in *gofuse.LinkIn, name string, out *gofus
 
 // Unlink removes the name of a file.
 func (r *raw) Unlink(_ <-chan struct{}, h *gofuse.InHeader, name string) gofuse.Status {
-	defer r.metrics.observe(opUnlink)()
+	defer r.metrics.observe(opUnlink, r.metrics.now())
 	return r.status("unlink", r.fs.Unlink(changing(), meta.Unlink{Parent: r.ino(h.NodeId), Name: name}))
 }
 
 // Rmdir removes an empty directory.
 func (r *raw) Rmdir(_ <-chan struct{}, h *gofuse.InHeader, name string) gofuse.Status {
-	defer r.metrics.observe(opRmdir)()
+	defer r.metrics.observe(opRmdir, r.metrics.now())
 	return r.status("rmdir", r.fs.Rmdir(changing(), meta.Rmdir{Parent: r.ino(h.NodeId), Name: name}))
 }
 
 // Rename moves a name. The flags of renameat2(2) have the numbers of meta's;
 // RENAME_WHITEOUT is refused.
 func (r *raw) Rename(_ <-chan struct{}, in *gofuse.RenameIn, oldName, newName string) gofuse.Status {
-	defer r.metrics.observe(opRename)()
+	defer r.metrics.observe(opRename, r.metrics.now())
 	flags := meta.RenameFlags(in.Flags)
 	if flags&^(meta.RenameNoReplace|meta.RenameExchange) != 0 {
 		return gofuse.EINVAL
@@ -140,8 +140,8 @@ const fsBlock = 4096
 
 // StatFs says what the volume holds.
 func (r *raw) StatFs(cancel <-chan struct{}, h *gofuse.InHeader, out *gofuse.StatfsOut) gofuse.Status {
-	defer r.metrics.observe(opStatFS)()
-	ctx := reading(cancel, h)
+	defer r.metrics.observe(opStatFS, r.metrics.now())
+	ctx := r.asking(cancel, h)
 	defer ctx.finish()
 	st, err := r.fs.StatFS(ctx)
 	if err != nil {

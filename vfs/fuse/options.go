@@ -41,6 +41,9 @@ type Options struct {
 	// MaxBackground bounds the requests that the kernel makes ahead or behind of
 	// programs at once; default 64.
 	MaxBackground int
+	// MetaTimeout bounds questions for metadata, and should be that of the FS;
+	// default 30 s.
+	MetaTimeout time.Duration
 	// Grace is how long Run waits, when told to end, for programs to leave the
 	// mount; then it is detached under them. Default 3 s.
 	Grace time.Duration
@@ -77,6 +80,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.MaxBackground <= 0 {
 		o.MaxBackground = 64
+	}
+	if o.MetaTimeout <= 0 {
+		o.MetaTimeout = 30 * time.Second
 	}
 	if o.Grace <= 0 {
 		o.Grace = 3 * time.Second

@@ -7,6 +7,7 @@ import (
 	"os"
 	"strconv"
 	"syscall"
+	"time"
 
 	gofuse "github.com/hanwen/go-fuse/v2/fuse"
 
@@ -30,6 +31,7 @@ type raw struct {
 	server  *gofuse.Server // set by Init
 	files   handles[vfs.File]
 	dirs    handles[vfs.Dir]
+	watcher watcher
 }
 
 func newRaw(opts Options) (*raw, error) {
@@ -74,9 +76,15 @@ func (r *raw) node(ino meta.Ino) uint64 {
 	return uint64(ino)
 }
 
-// reading makes the context of a request that changes nothing. Call its finish.
-func reading(cancel <-chan struct{}, h *gofuse.InHeader) *requestContext {
-	return &requestContext{cancel: cancel, tid: h.Pid}
+// asking makes the context of a question for metadata. Call its finish.
+func (r *raw) asking(cancel <-chan struct{}, h *gofuse.InHeader) *requestContext {
+	return &requestContext{watcher: &r.watcher, cancel: cancel, tid: h.Pid, deadline: time.Now().Add(r.opts.MetaTimeout)}
+}
+
+// reading makes the context of a read of data, which the layers below bound.
+// Call its finish.
+func (r *raw) reading(cancel <-chan struct{}, h *gofuse.InHeader) *requestContext {
+	return &requestContext{watcher: &r.watcher, cancel: cancel, tid: h.Pid}
 }
 
 // changing is the context of a request that changes something: it runs to its

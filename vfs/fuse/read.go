@@ -13,12 +13,12 @@ import (
 // kernel, memory is written from where it lies, and a mixture is copied together
 // into buf, which go-fuse lends for the time of the request.
 func (r *raw) Read(cancel <-chan struct{}, in *gofuse.ReadIn, buf []byte) (gofuse.ReadResult, gofuse.Status) {
-	defer r.metrics.observe(opRead)()
+	defer r.metrics.observe(opRead, r.metrics.now())
 	f := r.files.get(in.Fh)
 	if f == nil {
 		return nil, gofuse.EBADF
 	}
-	ctx := reading(cancel, &in.InHeader)
+	ctx := r.reading(cancel, &in.InHeader)
 	defer ctx.finish()
 	spans, err := f.Read(ctx, int64(in.Offset), len(buf))
 	if err != nil {

@@ -19,14 +19,14 @@ func storable(name string) bool {
 // GetXAttr reads an extended attribute into dest, or tells its size when dest is
 // empty.
 func (r *raw) GetXAttr(cancel <-chan struct{}, h *gofuse.InHeader, name string, dest []byte) (uint32, gofuse.Status) {
-	defer r.metrics.observe(opGetXattr)()
+	defer r.metrics.observe(opGetXattr, r.metrics.now())
 	if !storable(name) {
 		if name == pidXattr && h.NodeId == gofuse.FUSE_ROOT_ID {
 			return fit(dest, r.pid)
 		}
 		return 0, gofuse.Status(unix.EOPNOTSUPP)
 	}
-	ctx := reading(cancel, h)
+	ctx := r.asking(cancel, h)
 	defer ctx.finish()
 	value, err := r.fs.GetXattr(ctx, r.ino(h.NodeId), name)
 	if err != nil {
@@ -37,8 +37,8 @@ func (r *raw) GetXAttr(cancel <-chan struct{}, h *gofuse.InHeader, name string, 
 
 // ListXAttr gives the names, each ended by a zero byte.
 func (r *raw) ListXAttr(cancel <-chan struct{}, h *gofuse.InHeader, dest []byte) (uint32, gofuse.Status) {
-	defer r.metrics.observe(opListXattr)()
-	ctx := reading(cancel, h)
+	defer r.metrics.observe(opListXattr, r.metrics.now())
+	ctx := r.asking(cancel, h)
 	defer ctx.finish()
 	names, err := r.fs.ListXattr(ctx, r.ino(h.NodeId))
 	if err != nil {
@@ -61,7 +61,7 @@ func fit(dest, value []byte) (uint32, gofuse.Status) {
 
 // SetXAttr sets an extended attribute.
 func (r *raw) SetXAttr(_ <-chan struct{}, in *gofuse.SetXAttrIn, name string, value []byte) gofuse.Status {
-	defer r.metrics.observe(opSetXattr)()
+	defer r.metrics.observe(opSetXattr, r.metrics.now())
 	if !storable(name) {
 		return gofuse.Status(unix.EOPNOTSUPP)
 	}
@@ -80,7 +80,7 @@ func (r *raw) SetXAttr(_ <-chan struct{}, in *gofuse.SetXAttrIn, name string, va
 
 // RemoveXAttr removes an extended attribute.
 func (r *raw) RemoveXAttr(_ <-chan struct{}, h *gofuse.InHeader, name string) gofuse.Status {
-	defer r.metrics.observe(opRemoveXattr)()
+	defer r.metrics.observe(opRemoveXattr, r.metrics.now())
 	if !storable(name) {
 		return gofuse.Status(unix.EOPNOTSUPP)
 	}
