@@ -40,6 +40,15 @@ func (d *dirtySet) remove(fs *FS, in *inode) {
 	}
 }
 
+// later makes the inode the youngest, as flushing it did not help.
+func (d *dirtySet) later(in *inode, now int64) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if _, ok := d.inodes[in]; ok {
+		d.inodes[in] = now
+	}
+}
+
 // all lists the inodes.
 func (d *dirtySet) all() []*inode {
 	d.mu.Lock()

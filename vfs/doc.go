@@ -31,10 +31,12 @@
 //
 // # Cancelling
 //
-// Reads and questions end when their context does. Writes, flushes and changes
-// run to their end under a deadline of their own (Options.MetaTimeout,
-// Options.FlushTimeout) whatever happens to the context: a signal to the program
-// must not leave a half-made change whose outcome nobody learns.
+// Reads and questions end when their context does; without a deadline of the
+// caller's, questions end after Options.MetaTimeout and downloads by the limits
+// of the store. Writes, flushes and changes run to their end under a deadline of
+// their own (Options.MetaTimeout, Options.FlushTimeout) whatever happens to the
+// context: a signal to the program must not leave a half-made change whose
+// outcome nobody learns.
 //
 // # Losing the session
 //

@@ -149,6 +149,7 @@ func (fs *FS) commitFailed(ctx context.Context, in *inode, p *pending, err error
 	in.sealed, in.active = nil, p
 	in.backoff = min(max(2*in.backoff, int64(minBackoff)), int64(maxBackoff))
 	in.retryAt = fs.now() + in.backoff
+	fs.dirty.later(in, fs.now())
 	fs.log.WarnContext(ctx, "commit failed and will be tried again", inoAttr(in.ino), errAttr(err))
 	return err
 }

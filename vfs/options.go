@@ -31,8 +31,10 @@ type Options struct {
 
 	// MetaTimeout bounds one question or change of metadata; default 30 s.
 	MetaTimeout time.Duration
-	// FlushTimeout bounds the upload of what a flush finds, and the wait of a
-	// write for room in the buffers; default 2 minutes.
+	// FlushTimeout bounds the upload of what a flush finds, at most
+	// chunk.Options.BufferBytes, and the wait of a write for room in the buffers.
+	// It must do for a slow link: a store that is dead is given up by its own,
+	// shorter limits. Default 15 minutes.
 	FlushTimeout time.Duration
 	// FlushAge is how long written data stays buffered without a flush; default 5 s.
 	FlushAge time.Duration
@@ -83,7 +85,7 @@ func (o Options) withDefaults() Options {
 		o.Now = time.Now
 	}
 	orDefault(&o.MetaTimeout, 30*time.Second)
-	orDefault(&o.FlushTimeout, 2*time.Minute)
+	orDefault(&o.FlushTimeout, 15*time.Minute)
 	orDefault(&o.FlushAge, 5*time.Second)
 	orDefault(&o.AttrAge, time.Second)
 	orDefault(&o.PurgeInterval, time.Minute)

@@ -44,7 +44,7 @@ func replay(t *testing.T, seed uint64) {
 // flushed behind all the time, commits are cut small, the server does not
 // answer now and then, and the session is lost.
 func TestRandomWhileFlushing(t *testing.T) {
-	for _, seed := range seeds(t, 4) {
+	for _, seed := range seeds(t, 2) {
 		replay(t, seed)
 		r := newRig(t, vfs.Options{FlushAge: 5 * time.Millisecond, DirtyExtents: 5, BufferedBytes: 64 << 10, ReserveSlices: 8})
 		r.fs.LimitExtents(3)

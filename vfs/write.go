@@ -154,10 +154,16 @@ func (fs *FS) giveUp(ctx context.Context, in *inode, err error) {
 	fs.log.ErrorContext(ctx, "written data could not be stored and is given up", inoAttr(in.ino), errAttr(err))
 }
 
+// maxRoomTries is how many files one write flushes at most to make room.
+const maxRoomTries = 16
+
 // makeRoom flushes the files that were written first while partial blocks hold
 // too much memory.
 func (fs *FS) makeRoom(ctx context.Context) {
-	for fs.buffered.Load() > fs.opts.BufferedBytes {
+	for range maxRoomTries {
+		if fs.buffered.Load() <= fs.opts.BufferedBytes || ctx.Err() != nil {
+			return
+		}
 		in := fs.dirty.oldest()
 		if in == nil {
 			return // all are being flushed
