@@ -13,7 +13,11 @@ import (
 const errEnded = syscall.ESTALE
 
 func runRandom(t *testing.T, cfg Config) {
-	p := newPlan(t, 3, 2, 2000)
+	ops := 2000
+	if isLong() {
+		ops = 100_000
+	}
+	p := newPlan(t, 3, 2, ops)
 	p.eachSeed(t, func(t *testing.T, seed uint64) { randomSteps(t, cfg, seed, p.ops, nil) })
 }
 

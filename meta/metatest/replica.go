@@ -26,6 +26,7 @@ func RunReplica(t *testing.T, cfg Config) {
 		"ApplyRefuses":  testApplyRefuses,
 		"NoChanges":     testNoChanges,
 		"SourceRefuses": testSourceRefuses,
+		"Records":       testRecords,
 		"Tail":          testTail,
 		"TrimLog":       testTrimLog,
 		"Mirrors":       testMirrors,

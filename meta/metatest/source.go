@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"time"
 
 	"mirrorfs/meta"
@@ -61,6 +62,71 @@ func testTail(f *feed) {
 	cancel()
 	if text := <-got; text != "0 true" {
 		t.Errorf("a tail that was cancelled gave %s", text)
+	}
+}
+
+// testRecords makes one change of each kind and reads its record: it says what the
+// reply said, and where the volume stood then.
+func testRecords(f *feed) {
+	t, ctx := f.t, f.t.Context()
+	file := func() meta.Ino {
+		t.Helper()
+		n, err := f.pair.engine.Lookup(ctx, root, "f")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n.Ino
+	}
+	f.made("f", "g")
+	for _, c := range []meta.Change{
+		meta.Make{Parent: root, Name: "file", Mode: meta.TypeFile | 0o644},
+		meta.Make{Parent: root, Name: "dir", Mode: meta.TypeDir | 0o755},
+		meta.Make{Parent: root, Name: "symlink", Mode: meta.TypeSymlink | 0o777, Target: "t"},
+		meta.Make{Parent: root, Name: "fifo", Mode: meta.TypeFifo},
+		meta.Link{Ino: file(), Parent: root, Name: "link"},
+		meta.Rename{OldParent: root, OldName: "link", NewParent: root, NewName: "g"},
+		meta.SetAttr{Ino: file(), Set: meta.SetSize, Size: 99},
+		commitOf(file(), meta.Extent{Len: 10, Slice: 1, Size: 10}),
+		meta.SetXattr{Ino: file(), Name: "user.a", Value: []byte("v")},
+		meta.RemoveXattr{Ino: file(), Name: "user.a"},
+		meta.Unlink{Parent: root, Name: "fifo"},
+		meta.Rmdir{Parent: root, Name: "dir"},
+		meta.Reserve{Count: 7},
+	} {
+		f.pair.clock.advance(time.Millisecond + time.Nanosecond)
+		before := f.state(f.source)
+		if diff := f.pair.change(ctx, c); diff != "" {
+			t.Fatal(diff)
+		}
+		after, r := f.state(f.source), f.pair.last
+		log, err := f.source.Tail(ctx, before.Position, 10, 0)
+		if err != nil || len(log) != 1 || log[0].Position != after.Position || r.Position != after.Position {
+			t.Fatalf("%#v answered %v and left %d records, %v; the volume is at %v", c, r.Position, len(log), err, after.Position)
+		}
+		record, err := meta.DecodeRecord(log[0].Raw)
+		if err != nil {
+			t.Fatalf("%#v: %v", c, err)
+		}
+		if chain, ok := meta.CheckChain(before.Chain, log[0].Raw); !ok || chain != after.Chain {
+			t.Errorf("%#v: chain %s, %v; the volume says %s", c, chain, ok, after.Chain)
+		}
+		if record.Op != c.Op() || record.Time != f.pair.clock.now().UnixNano() || record.Session == 0 || record.Number == 0 || record.After != after.Counters {
+			t.Errorf("%#v: the record is %+v", c, record)
+		}
+		if !reflect.DeepEqual(record.Effects, r.Effects) {
+			t.Errorf("%#v: the reply says %+v, the record %+v", c, r.Effects, record.Effects)
+		}
+		inodes := true
+		for _, e := range record.Effects {
+			is := e.Kind == meta.EffectInode || e.Kind == meta.EffectInodeGone
+			if is && !inodes {
+				t.Errorf("%#v: an inode comes after other effects", c)
+			}
+			inodes = is
+		}
+		if n := r.Node; n.Ino != 0 && len(record.Effects) > 0 && record.Effects[0].Ino != n.Ino {
+			t.Errorf("%#v is about inode %d, its record about %d", c, n.Ino, record.Effects[0].Ino)
+		}
 	}
 }
 

@@ -71,6 +71,8 @@ func testReadDir(b *table) {
 	}
 	b.refuses(syscall.ENOENT, "readdir", 12345, "", 10)
 	b.refuses(syscall.ENOTDIR, "readdir", b.file(root, "file"), "", 10)
+	b.refuses(syscall.EINVAL, "readdir", dir, "", 0)
+	b.refuses(syscall.EINVAL, "readdir", dir, "", -1)
 	for i := range n {
 		b.same("lookup", dir, name(i), 0)
 		b.do(meta.Unlink{Parent: dir, Name: name(n - 1 - i*3%n)})
