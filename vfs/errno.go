@@ -35,6 +35,8 @@ func errnoOf(err error) syscall.Errno {
 		return syscall.EIO
 	case errors.Is(err, object.ErrDenied):
 		return syscall.EACCES
+	case errors.Is(err, object.ErrNoSpace):
+		return syscall.ENOSPC
 	case errors.As(err, &errno):
 		switch errno {
 		case syscall.ENOSPC, syscall.EDQUOT, syscall.EACCES, syscall.EROFS, syscall.EINVAL, syscall.EBADF, syscall.EFBIG,

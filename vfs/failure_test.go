@@ -32,6 +32,7 @@ func TestFailedUploadIsReported(t *testing.T) {
 	}{
 		{errStore, syscall.EIO},
 		{object.ErrDenied, syscall.EACCES},
+		{object.ErrNoSpace, syscall.ENOSPC},
 		{syscall.ENOSPC, syscall.ENOSPC},
 		{syscall.EDQUOT, syscall.EDQUOT},
 		{syscall.ECONNREFUSED, syscall.EIO},
