@@ -48,7 +48,10 @@ func newVolume(t testing.TB, clock func() time.Time) metatest.Volume {
 			})
 			return redistest.Open(t, address, redis.Options{Clock: clock, Dialer: d.dial})
 		},
-		Check: func(t testing.TB) { checkPages(t, keysAt(t, address)) },
+		Check: func(t testing.TB) {
+			checkPages(t, keysAt(t, address))
+			checkReplay(t, address)
+		},
 	}
 }
 
