@@ -71,8 +71,8 @@ func (fs *FS) openExisting(ctx context.Context, c meta.Make, flags uint32) (meta
 }
 
 // Open opens a regular file (EISDIR for a directory, EINVAL for anything else)
-// with the flags of open(2), of which it heeds the access mode, O_APPEND and
-// O_TRUNC. It is one round trip, so that what any client closed before is seen.
+// with the flags of open(2), of which it heeds the access mode and O_TRUNC; for
+// O_APPEND there is File.Append. It is one round trip, so that what any client closed before is seen.
 func (fs *FS) Open(ctx context.Context, ino meta.Ino, flags uint32) (*File, error) {
 	writes := flags&syscall.O_ACCMODE != syscall.O_RDONLY
 	if fs.opts.ReadOnly && (writes || flags&syscall.O_TRUNC != 0) {

@@ -8,14 +8,12 @@ import (
 	"mirrorfs/meta"
 )
 
-// Write puts p at off, or at the end when the file was opened with O_APPEND. The
-// bytes are buffered; blocks that are full are uploaded behind. It waits for
-// room when the buffers are full. It does not keep p.
+// Write puts p at off. The bytes are buffered; blocks that are full are uploaded
+// behind. It waits for room when the buffers are full. It does not keep p.
+//
+// O_APPEND changes nothing here: a kernel writes pages of a mapped file in
+// place, however it was opened. What a program appends goes through Append.
 func (f *File) Write(ctx context.Context, p []byte, off int64) (int, error) {
-	if f.flags&syscall.O_APPEND != 0 {
-		_, n, err := f.Append(ctx, p)
-		return n, err
-	}
 	if off < 0 {
 		return 0, refuse("write", f.in.ino, "", syscall.EINVAL)
 	}

@@ -280,6 +280,10 @@ func (f *directFile) ReadAt(p []byte, off int64) (int, error) {
 func (f *directFile) WriteAt(p []byte, off int64) (int, error) {
 	ctx, cancel := call()
 	defer cancel()
+	if f.f.Flags()&syscall.O_APPEND != 0 {
+		_, n, err := f.f.Append(ctx, p)
+		return n, err
+	}
 	return f.f.Write(ctx, p, off)
 }
 

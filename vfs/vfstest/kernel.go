@@ -54,6 +54,29 @@ func testMmap(b *box) {
 	b.same("private mapping", b.get("p"), []byte("private"))
 }
 
+// testMmapOfAppended: mapped pages of a file opened to append stay in place.
+func testMmapOfAppended(b *box) {
+	path := b.path("f")
+	want := noise(1, 100_000)
+	b.put("f", want)
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_APPEND, 0)
+	b.ok(err)
+	defer func() { _ = f.Close() }()
+	m, err := unix.Mmap(int(f.Fd()), 0, len(want), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+	b.ok(err)
+	m[7], want[7] = 1, 1
+	m[70_000], want[70_000] = 2, 2
+	b.ok(unix.Msync(m, unix.MS_SYNC))
+	_, err = f.WriteString("appended")
+	b.ok(err)
+	want = append(want, "appended"...)
+	b.same("after msync and append", b.get("f"), want)
+	m[8], want[8] = 3, 3
+	b.ok(unix.Munmap(m))
+	b.ok(f.Close())
+	b.same("after munmap", b.get("f"), want)
+}
+
 // nobody runs a shell command as somebody without rights.
 func (b *box) nobody(script string) ([]byte, error) {
 	cmd := exec.Command("sh", "-c", script)

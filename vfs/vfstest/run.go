@@ -85,6 +85,7 @@ func tests() []test {
 		{name: "NamesAcrossClients", run: testNamesAcrossClients},
 		{name: "UnlinkedElsewhere", run: testUnlinkedElsewhere},
 		{name: "Mmap", run: testMmap},
+		{name: "MmapOfAppended", run: testMmapOfAppended},
 		{name: "SetIDCleared", run: testSetIDCleared},
 		{name: "Permissions", run: testPermissions},
 	}
