@@ -55,7 +55,7 @@ func answer[T any](ctx context.Context, r reader, q query[T]) (T, meta.Position,
 			return p.v, p.at, p.err
 		}
 	}
-	if p, ok := remembered(r, q); ok && e.watch.recentlyBefore(p.at, e.opts.Now()) {
+	if p, ok := remembered(q, floor); ok && e.watch.recentlyBefore(p.at, e.opts.Now()) {
 		return p.v, p.at, p.err
 	}
 	p := near(ctx, r, q, floor)
@@ -63,20 +63,21 @@ func answer[T any](ctx context.Context, r reader, q query[T]) (T, meta.Position,
 		return p.v, p.at, p.err
 	}
 	e.watch.notReached(floor, e.opts.Now())
-	if p, ok := remembered(r, q); ok {
+	if p, ok := remembered(q, floor); ok {
 		return p.v, p.at, p.err
 	}
 	p = race(ctx, r, q, floor)
 	return p.v, p.at, p.err
 }
 
-// remembered gives an answer known from a change or a read at the source.
-func remembered[T any](r reader, q query[T]) (reply[T], bool) {
+// remembered gives an answer known from a change or a read at the source, if that
+// is recent enough.
+func remembered[T any](q query[T], floor meta.Position) (reply[T], bool) {
 	if q.known == nil {
 		return reply[T]{}, false
 	}
 	v, at, err, ok := q.known()
-	return reply[T]{v: v, at: at, err: err}, ok && !at.Before(r.opts.AtLeast)
+	return reply[T]{v: v, at: at, err: err}, ok && !at.Before(floor)
 }
 
 // near asks this site for a state not before the floor.

@@ -21,15 +21,21 @@ func TestPromise06NeverBackInTime(t *testing.T) {
 		lag  time.Duration // most that apply waits
 		way  time.Duration // most that the way to the source takes
 		opts mirror.EngineOptions
+
+		redis bool
 	}{
 		{name: "quick mirror", lag: time.Millisecond, way: 2 * time.Millisecond},
 		{name: "slow mirror", lag: 20 * time.Millisecond, way: time.Millisecond},
 		{name: "full table", lag: 5 * time.Millisecond, way: time.Millisecond, opts: mirror.EngineOptions{MaxFloors: 4}},
 		{name: "max lag", lag: 5 * time.Millisecond, way: time.Millisecond, opts: mirror.EngineOptions{MaxLag: 2 * time.Millisecond}},
+		{name: "redis", lag: 5 * time.Millisecond, way: 5 * time.Millisecond, redis: true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			rng := seeded(t)
 			w := modelWorld(t)
+			if c.redis {
+				w = redisWorld(t).world
+			}
 			w.add(t)
 			cfg := w.config(t)
 			cfg.Replica = &lazyReplica{Replica: w.near, rng: rand.New(rand.NewPCG(rng.Uint64(), 5)), max: c.lag}

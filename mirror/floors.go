@@ -6,21 +6,26 @@ import (
 	"mirrorfs/meta"
 )
 
-// key names what a floor is about: an inode (name empty), an entry of the
-// directory ino, or all entries of it (listing).
+// key names what a floor is about: an inode (name empty), or an entry of the
+// directory ino, or its entries in general.
 type key struct {
 	ino  meta.Ino
 	name string
 }
 
-// listing is a name that no entry can have. The floor under it is the highest of
-// all entries of the directory.
-const listing = "/"
+// Names that no entry can have.
+const (
+	// listing has the highest floor of any entry: a listing must have reached it.
+	listing = "/"
+	// anyName has the floor of a listing that was read at the source, which showed
+	// what is not there too: a lookup of any name must have reached it.
+	anyName = "//"
+)
 
 func inodeKey(ino meta.Ino) key              { return key{ino: ino} }
 func entryKey(dir meta.Ino, name string) key { return key{ino: dir, name: name} }
 
-func (k key) isEntry() bool { return k.name != "" && k.name != listing }
+func (k key) isEntry() bool { return k.name != "" && k.name[0] != '/' }
 
 func later(p, q meta.Position) meta.Position {
 	if p.Before(q) {

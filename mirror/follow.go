@@ -80,7 +80,7 @@ func (r *runner) fetch(ctx context.Context, src Upstream, after meta.State, out 
 	limit := r.cfg.TailRecords
 	for {
 		f := fetched{sent: r.cfg.Now()}
-		entries, err := src.Tail(ctx, after.Position, limit, r.cfg.TailWait)
+		entries, err := r.tail(ctx, src, after.Position, limit)
 		if err != nil {
 			f.err = r.explainTail(ctx, src, after, err)
 		} else {
@@ -97,6 +97,14 @@ func (r *runner) fetch(ctx context.Context, src Upstream, after meta.State, out 
 			return
 		}
 	}
+}
+
+// tail asks for records, and for a limited time: a cable that was pulled tells
+// nobody.
+func (r *runner) tail(ctx context.Context, src Upstream, after meta.Position, limit int) ([]meta.LogEntry, error) {
+	ctx, cancel := context.WithTimeout(ctx, r.cfg.TailWait+r.cfg.CallTimeout)
+	defer cancel()
+	return src.Tail(ctx, after, limit, r.cfg.TailWait)
 }
 
 // nextLimit is how many records make about TailBytes, going by the last ones.

@@ -9,6 +9,7 @@ import (
 	"mirrorfs/meta"
 	"mirrorfs/meta/metatest"
 	"mirrorfs/meta/model"
+	"mirrorfs/meta/redis"
 	"mirrorfs/mirror"
 )
 
@@ -16,22 +17,31 @@ import (
 // source, reads come from a mirror that a runner feeds.
 func TestEngineSuite(t *testing.T) {
 	metatest.Run(t, metatest.Config{Behind: true, New: func(t testing.TB, clock func() time.Time) metatest.Volume {
-		source, near := model.New(settings("volume-1"), clock), model.NewReplica(clock)
-		w := worldOf(source, near)
-		w.add(t)
-		cfg := w.config(t)
-		cfg.Logger = nil
-		run(t, cfg)
-		w.wait(t)
-		return metatest.Volume{Open: func(t testing.TB) meta.Engine {
-			e, err := mirror.NewEngine(mirror.EngineOptions{Near: w.nearClient(), Dial: w.client})
-			if err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(func() { _ = e.Close() })
-			return &sourceState{Engine: e, source: source}
-		}}
+		return suiteVolume(t, worldOf(model.New(settings("volume-1"), clock), model.NewReplica(clock)))
 	}})
+}
+
+func TestRedisEngineSuite(t *testing.T) {
+	metatest.Run(t, metatest.Config{Behind: true, New: func(t testing.TB, clock func() time.Time) metatest.Volume {
+		return suiteVolume(t, redisWorldAt(t, redis.Options{Clock: clock}).world)
+	}})
+}
+
+// suiteVolume is what the suite works on: a mirror with a runner, and its clients.
+func suiteVolume(t testing.TB, w *world) metatest.Volume {
+	w.add(t)
+	cfg := w.config(t)
+	cfg.Logger = nil
+	run(t, cfg)
+	w.wait(t)
+	return metatest.Volume{Open: func(t testing.TB) meta.Engine {
+		e, err := mirror.NewEngine(mirror.EngineOptions{Near: w.nearClient(), Dial: w.client})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = e.Close() })
+		return &sourceState{Engine: e, source: w.source}
+	}}
 }
 
 // run runs a runner until the test ends, or until the suite replaces the sites of

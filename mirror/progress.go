@@ -40,6 +40,9 @@ func (n *note) lag(now time.Time) (records uint64, age time.Duration) {
 	if n.AppliedTime.After(known) {
 		known = n.AppliedTime
 	}
+	if known.IsZero() {
+		known = n.LinkDown
+	}
 	if known.IsZero() || records == 0 && n.LinkDown.IsZero() {
 		return records, 0
 	}

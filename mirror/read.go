@@ -58,12 +58,14 @@ func (r reader) getAttr(ctx context.Context, ino meta.Ino) (meta.Node, meta.Posi
 // Lookup is meta.Reader's.
 func (r reader) Lookup(ctx context.Context, parent meta.Ino, name string) (meta.Node, error) {
 	k := entryKey(parent, name)
+	keys := []key{k, {ino: parent, name: anyName}}
 	if name == "." || name == ".." {
 		k = inodeKey(parent)
+		keys = []key{k}
 	}
 	n, at, err := answer(ctx, r, query[meta.Node]{
 		op:   "lookup",
-		keys: []key{k},
+		keys: keys,
 		ask:  func(ctx context.Context, m meta.Reader) (meta.Node, error) { return m.Lookup(ctx, parent, name) },
 		known: func() (meta.Node, meta.Position, error, bool) {
 			f, ok := r.e.floors.get(k)
@@ -268,6 +270,7 @@ func (e *Engine) learnEntry(k key, n meta.Node, err error, at meta.Position) {
 // learnPage notes a part of a directory that was read at the source.
 func (e *Engine) learnPage(dir meta.Ino, p meta.Page, at meta.Position) {
 	e.floors.raise(at, inodeKey(dir), content{})
+	e.floors.raise(at, key{ino: dir, name: anyName}, content{})
 	for i := range p.Entries {
 		n := p.Entries[i].Node
 		e.floors.raise(at, entryKey(dir, p.Entries[i].Name), content{child: n.Ino})

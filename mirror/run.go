@@ -34,8 +34,10 @@ type Config struct {
 	// TailWait is how long the source holds a request for records that do not
 	// exist yet; default 1 s.
 	TailWait time.Duration
-	// DialTimeout bounds one attempt to open the source; default 10 s.
-	DialTimeout time.Duration
+	// DialTimeout bounds one attempt to open the source; default 10 s. CallTimeout
+	// bounds a request for records beyond TailWait; after it the link is taken for
+	// lost. Default 5 s.
+	DialTimeout, CallTimeout time.Duration
 	// ReportInterval is how often the source and this site are told how far the
 	// mirror is, if that has changed; default 1 s.
 	ReportInterval time.Duration
@@ -74,6 +76,7 @@ func (c *Config) setDefaults() error {
 	orDefault(&c.ScanRows, 1000)
 	orDefault(&c.TailWait, time.Second)
 	orDefault(&c.DialTimeout, 10*time.Second)
+	orDefault(&c.CallTimeout, 5*time.Second)
 	orDefault(&c.ReportInterval, time.Second)
 	orDefault(&c.TrimInterval, 30*time.Second)
 	orDefault(&c.KeepRecords, 10_000)

@@ -74,6 +74,7 @@ func (w *world) config(t testing.TB) mirror.Config {
 		Dial: w.upstream, Replica: w.near, Logger: testLogger(t),
 		TailWait: 50 * time.Millisecond, ReportInterval: 20 * time.Millisecond, TrimInterval: time.Hour,
 		StallRetry: 30 * time.Millisecond, BackoffMax: 50 * time.Millisecond, ClaimTTL: 200 * time.Millisecond,
+		CallTimeout: 300 * time.Millisecond,
 	}
 }
 
