@@ -24,6 +24,7 @@ type FS struct {
 	// buffered sums what partial blocks hold, in bytes.
 	buffered atomic.Int64
 	misses   xattrMisses
+	lately   lately
 	// maxExtents is meta.MaxCommitExtents, or less in tests.
 	maxExtents int
 	// learned counts changes whose result was noted, to tell answers that are
@@ -53,6 +54,7 @@ func New(opts Options) (*FS, error) {
 	fs.session.init()
 	fs.slices.init(opts.ReserveSlices)
 	fs.misses.init()
+	fs.lately.init()
 	if err := fs.metrics.register(opts.Metrics, fs); err != nil {
 		return nil, err
 	}

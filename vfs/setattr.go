@@ -12,12 +12,16 @@ import (
 const setTimes = meta.SetAtime | meta.SetMtime | meta.SetAtimeNow | meta.SetMtimeNow
 
 // GetAttr gives an inode's attributes with this client's buffered writes laid
-// over. While there are such, the rest may be up to Options.AttrAge old.
+// over. While there are such, the rest may be up to Options.AttrAge old; so may
+// be those of a directory that this client has just changed.
 func (fs *FS) GetAttr(ctx context.Context, ino meta.Ino) (meta.Node, error) {
 	if in := fs.table.get(ino); in != nil {
 		if a, ok := in.recent(fs.now() - int64(fs.opts.AttrAge)); ok {
 			return meta.Node{Ino: ino, Attr: a}, nil
 		}
+	}
+	if dir, ok := fs.lately.since(ino, fs.now()-int64(fs.opts.AttrAge)); ok {
+		return dir, nil
 	}
 	ctx, cancel := fs.asking(ctx)
 	defer cancel()
@@ -47,6 +51,7 @@ func (fs *FS) see(n *meta.Node, before uint64) {
 	if !n.Attr.HasXattrs {
 		fs.misses.note(n.Ino, fs.now())
 	}
+	fs.lately.forget(n.Ino)
 	in := fs.table.get(n.Ino)
 	if in == nil {
 		return
@@ -65,7 +70,14 @@ func (fs *FS) learn(res *meta.Result, except meta.Ino) {
 	mark := fs.learned.Add(1)
 	for i := range res.Effects {
 		e := &res.Effects[i]
-		if e.Kind != meta.EffectInode || e.Ino == except {
+		if e.Kind == meta.EffectInodeGone {
+			fs.lately.forget(e.Ino)
+		}
+		if e.Kind != meta.EffectInode {
+			continue
+		}
+		fs.noteOwn(e, res.Position)
+		if e.Ino == except {
 			continue
 		}
 		if in := fs.table.get(e.Ino); in != nil {
@@ -83,6 +95,19 @@ func (fs *FS) learn(res *meta.Result, except meta.Ino) {
 			res.Node.Attr = in.merged()
 		}
 		in.mu.RUnlock()
+	}
+}
+
+// noteOwn remembers what an own change did to an inode, in use or not.
+func (fs *FS) noteOwn(e *meta.Effect, at meta.Position) {
+	now := fs.now()
+	if e.Attr.IsDir() {
+		fs.lately.note(e.Ino, &e.Attr, at, now)
+	}
+	if e.Attr.HasXattrs {
+		fs.misses.forget(e.Ino)
+	} else {
+		fs.misses.note(e.Ino, now)
 	}
 }
 
