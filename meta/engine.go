@@ -42,7 +42,9 @@ const MaxPageEntries = 4096
 // MaxExtentChunks is the most that one Extents call returns.
 const MaxExtentChunks = 256
 
-// ViewOptions says which state a View answers from.
+// ViewOptions says which state a View answers from. Under any of them, a mirror
+// whose first copy is not complete (RoleBootstrapping) has reached nothing:
+// ErrBehind.
 type ViewOptions struct {
 	// AtLeast makes reads fail with ErrBehind (errno EAGAIN) when the engine has
 	// not reached it. The zero Position asks for nothing.

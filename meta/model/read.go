@@ -24,7 +24,8 @@ func (r reader) read(ctx context.Context, about meta.Error, ask func(t *tables) 
 	}
 	r.v.mu.Lock()
 	at := r.v.state.Position
-	behind := at.Before(r.opts.AtLeast)
+	viewed := r.opts.Observe != nil || !r.opts.AtLeast.IsZero()
+	behind := at.Before(r.opts.AtLeast) || viewed && r.v.state.Role == meta.RoleBootstrapping
 	if !behind {
 		about.Errno = ask(&r.v.tables)
 	}

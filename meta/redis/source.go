@@ -21,35 +21,32 @@ const maxBlock = time.Second
 
 // Tail implements meta.Source.
 func (e *Engine) Tail(ctx context.Context, after meta.Position, limit int, wait time.Duration) ([]meta.LogEntry, error) {
-	about := meta.Error{Op: "tail", Name: e.volume}
 	until := time.Now().Add(wait)
 	for {
-		if err := ctx.Err(); err != nil {
-			return nil, e.fail(ctx, about, err)
+		block := min(time.Until(until), maxBlock)
+		if block < time.Millisecond {
+			block = -1
 		}
-		entries, err := e.peek(ctx, after, limit)
-		if err != nil || len(entries) > 0 {
-			return entries, err
-		}
-		left := min(time.Until(until), maxBlock)
-		if left < time.Millisecond {
-			return nil, nil
-		}
-		entries, err = e.read(ctx, after, limit, left)
-		if err != nil || len(entries) > 0 {
+		entries, err := e.read(ctx, after, limit, block)
+		if err != nil || len(entries) > 0 || block < 0 {
 			return entries, err
 		}
 	}
 }
 
-// peek reads what is there. Nothing there is right only at the log's end.
-func (e *Engine) peek(ctx context.Context, after meta.Position, limit int) ([]meta.LogEntry, error) {
+// read reads what is there, or waits for it, and the state, all in one round trip: a
+// follower that had to ask twice for each record would be one round trip behind half
+// of the time. Nothing there is right only at the log's end.
+func (e *Engine) read(ctx context.Context, after meta.Position, limit int, block time.Duration) ([]meta.LogEntry, error) {
 	about := meta.Error{Op: "tail", Name: e.volume}
+	if err := ctx.Err(); err != nil {
+		return nil, e.fail(ctx, about, err)
+	}
 	var state *goredis.StringCmd
 	var stream *goredis.XStreamSliceCmd
 	_, err := e.client.Pipelined(ctx, func(p goredis.Pipeliner) error {
-		stream = p.XRead(ctx, e.readArgs(after, limit, -1))
-		state = p.HGet(ctx, e.key, "state")
+		state = p.HGet(ctx, e.key, "state") // before the wait: what it says was in the log then
+		stream = p.XRead(ctx, e.readArgs(after, limit, block))
 		return nil
 	})
 	if err != nil && !errors.Is(err, goredis.Nil) {
@@ -75,21 +72,6 @@ func (e *Engine) peek(ctx context.Context, after meta.Position, limit int) ([]me
 		return nil, &about
 	}
 	return nil, nil
-}
-
-// read waits for entries.
-func (e *Engine) read(ctx context.Context, after meta.Position, limit int, wait time.Duration) ([]meta.LogEntry, error) {
-	streams, err := e.client.XRead(ctx, e.readArgs(after, limit, wait)).Result()
-	if errors.Is(err, goredis.Nil) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, e.fail(ctx, meta.Error{Op: "tail", Name: e.volume}, err)
-	}
-	if len(streams) == 0 {
-		return nil, nil
-	}
-	return e.entries(ctx, after, streams[0].Messages)
 }
 
 func (e *Engine) readArgs(after meta.Position, limit int, block time.Duration) *goredis.XReadArgs {

@@ -1,7 +1,8 @@
 -- Questions. None of them writes, so that a replica of the server may answer.
 --
 -- The first argument is '' for a plain question, or the position (12 bytes) that the
--- answer must have reached; the answer is then {position, answer, error}.
+-- answer must have reached; the answer is then {position, answer, error}. A first copy that
+-- is not complete has reached nothing.
 local Q = {}
 
 local function ask(name, fn)
@@ -15,6 +16,7 @@ local function ask(name, fn)
     if not state then return fail('ENOENT', 'volume') end
     local epoch, seq = read('>I6I6', state)
     local epoch_least, seq_least = read('>I6I6', least)
+    if sub(state, 54, 54) == 'B' then return fail('EAGAIN', 'behind') end
     if epoch < epoch_least or epoch == epoch_least and seq < seq_least then return fail('EAGAIN', 'behind') end
     local answer, err = fn(p, args)
     return {sub(state, 1, 12), answer or '', err and err.err or ''}
