@@ -4,24 +4,43 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io"
 	"math/rand/v2"
 	"net"
 	"sync"
+	"testing"
 )
 
 // flakyDialer makes connections that lose calls of functions and the replies to them, as
-// its seed says: about one of rate of each. Opening and other commands are left alone: who
-// asks for the state, say, has to repeat that himself.
+// its seed says: about one of rate of each. Some calls that were lost arrive after all,
+// when the client has sent them again and gone on to others. Opening and other commands
+// are left alone: who asks for the state, say, has to repeat that himself.
 type flakyDialer struct {
 	rate int
 
 	mu   sync.Mutex
 	rng  *rand.Rand
-	lost int // requests and replies so far
+	lost int // calls and replies so far
+	late []lateCall
 }
 
-func newFlakyDialer(seed uint64, rate int) *flakyDialer {
-	return &flakyDialer{rate: rate, rng: rand.New(rand.NewPCG(seed, 9))}
+// lateCall is a call that the client gave up and that is still on its way.
+type lateCall struct {
+	conn net.Conn
+	call []byte
+}
+
+func newFlakyDialer(t testing.TB, seed uint64) *flakyDialer {
+	t.Helper()
+	d := &flakyDialer{rate: 12, rng: rand.New(rand.NewPCG(seed, 9))}
+	t.Cleanup(func() {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		for _, l := range d.late {
+			_ = l.conn.Close()
+		}
+	})
+	return d
 }
 
 func (d *flakyDialer) dial(ctx context.Context, network, address string) (net.Conn, error) {
@@ -33,15 +52,40 @@ func (d *flakyDialer) dial(ctx context.Context, network, address string) (net.Co
 	return &flakyConn{Conn: conn, dialer: d}, nil
 }
 
-// loses decides about one request or reply, and where to cut it: 0 to 1.
-func (d *flakyDialer) loses() (bool, float64) {
+// fate is what becomes of a call or a reply.
+type fate int
+
+const (
+	arrives fate = iota
+	isCut        // in the middle
+	isLate
+)
+
+// decide decides about one call or reply, and lets a late call arrive now and then.
+func (d *flakyDialer) decide() fate {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if len(d.late) > 0 && d.rng.IntN(2) == 0 {
+		l := d.late[0]
+		d.late = d.late[1:]
+		if _, err := l.conn.Write(l.call); err == nil {
+			// The server has it before it gets what the client sends next; the answer is
+			// nobody's.
+			_, _ = io.ReadAtLeast(l.conn, make([]byte, 64<<10), 1)
+		}
+		_ = l.conn.Close()
+	}
 	if d.rng.IntN(d.rate) > 0 {
-		return false, 0
+		return arrives
 	}
 	d.lost++
-	return true, d.rng.Float64()
+	return isCut + fate(d.rng.IntN(2))
+}
+
+func (d *flakyDialer) postpone(l lateCall) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.late = append(d.late, l)
 }
 
 func (d *flakyDialer) losses() int {
@@ -52,37 +96,55 @@ func (d *flakyDialer) losses() int {
 
 var errCut = errors.New("the connection was cut on purpose")
 
-// flakyConn is cut in the middle of a request, or when a reply has come: then the
-// server has done what it was asked, and nobody knows.
+// flakyConn is cut in the middle of a call, or when a reply has come: then the server has
+// done what it was asked, and nobody knows. go-redis uses a connection for one call at a
+// time.
 type flakyConn struct {
 	net.Conn
 	dialer *flakyDialer
-	called bool // the last request called a function; go-redis uses a connection for one at a time
+	called bool // the last request called a function
+	gone   bool // the rest of this connection belongs to a late call
 }
 
-func (c *flakyConn) loses() (bool, float64) {
+func (c *flakyConn) decide() fate {
 	if !c.called {
-		return false, 0
+		return arrives
 	}
-	return c.dialer.loses()
+	return c.dialer.decide()
 }
 
 func (c *flakyConn) Write(b []byte) (int, error) {
+	if c.gone {
+		return 0, errCut
+	}
 	c.called = bytes.Contains(b[:min(len(b), 30)], []byte("\r\nfcall")) && !bytes.Contains(b, []byte("_revision"))
-	if lose, at := c.loses(); lose {
-		n, _ := c.Conn.Write(b[:int(at*float64(len(b)))])
+	switch c.decide() {
+	case isCut:
+		n, _ := c.Conn.Write(b[:len(b)/2])
 		return n, errors.Join(errCut, c.Close())
+	case isLate:
+		c.gone = true
+		c.dialer.postpone(lateCall{conn: c.Conn, call: bytes.Clone(b)})
+		return 0, errCut
+	case arrives:
 	}
 	return c.Conn.Write(b)
 }
 
 func (c *flakyConn) Read(b []byte) (int, error) {
-	n, err := c.Conn.Read(b)
-	if err != nil {
-		return n, err
+	if c.gone {
+		return 0, errCut
 	}
-	if lose, _ := c.loses(); lose {
+	n, err := c.Conn.Read(b)
+	if err == nil && c.decide() != arrives {
 		return 0, errors.Join(errCut, c.Close())
 	}
-	return n, nil
+	return n, err
+}
+
+func (c *flakyConn) Close() error {
+	if c.gone {
+		return nil
+	}
+	return c.Conn.Close()
 }

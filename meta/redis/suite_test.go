@@ -26,7 +26,7 @@ func TestReplicaSuiteWithLosses(t *testing.T) {
 	seed := uint64(0)
 	metatest.RunReplica(t, metatest.Config{New: newVolume, SameKeys: sameKeys, NewReplica: func(t testing.TB, clock func() time.Time) metatest.Replica {
 		seed++
-		return replicaWith(t, redis.Options{Clock: clock, Dialer: newFlakyDialer(seed, 12).dial})
+		return replicaWith(t, redis.Options{Clock: clock, Dialer: newFlakyDialer(t, seed).dial})
 	}})
 }
 
@@ -40,7 +40,7 @@ func newVolume(t testing.TB, clock func() time.Time) metatest.Volume {
 			return redistest.Open(t, address, redis.Options{Clock: clock})
 		},
 		OpenFaulty: func(t testing.TB, seed uint64) meta.Engine {
-			d := newFlakyDialer(seed, 12)
+			d := newFlakyDialer(t, seed)
 			t.Cleanup(func() {
 				if d.losses() == 0 {
 					t.Error("nothing was lost")

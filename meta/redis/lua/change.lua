@@ -163,14 +163,16 @@ end
 
 -- change defines a change: fn(c, args) checks all, then writes, and returns the answer of
 -- C.finish, or an error. An error is not kept as an answer is. But when a request that is
--- sent again fails, its number is given up: an earlier one may still be on its way, and must
--- not be made when it comes.
+-- sent again fails, or finds nothing to do, its number is given up: an earlier one may still be
+-- on its way, and must not be made when it comes.
 local function change(name, fn, mode)
   define(name, function(keys, args)
     local c, answer = C.begin(keys, args, mode)
     if not c then return answer end
     answer = fn(c, args)
-    if c.given_up and c.slot then call('HSET', c.key, c.given_up, sub(c.head, 21, 24) .. sub(c.head, 31)) end
+    if not c.done and c.slot ~= '' and byte(c.time, 7) > 0 then
+      call('HSET', c.key, args[4], sub(c.start, 21) .. sub(c.time, 7))
+    end
     return answer
   end)
 end
