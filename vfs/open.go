@@ -169,6 +169,14 @@ func (f *File) Size() int64 {
 	return int64(f.in.size())
 }
 
+// Stale reports whether the file has no name any more and no other handle of
+// this FS keeps it: then whoever opened it was led there by a name that is gone.
+func (f *File) Stale() bool {
+	f.in.mu.RLock()
+	defer f.in.mu.RUnlock()
+	return f.in.attr.Nlink == 0 && f.in.handles == 1
+}
+
 // Release closes the handle: no other method is called afterwards. What is
 // buffered and was not flushed goes on being flushed behind.
 func (f *File) Release() {

@@ -22,11 +22,13 @@ const (
 )
 
 // fillAttr writes attributes as stat(2) shows them.
-func fillAttr(out *gofuse.Attr, n *meta.Node) {
+func (r *raw) fillAttr(out *gofuse.Attr, n *meta.Node) {
 	a := &n.Attr
 	size := a.Size
 	if a.IsDir() {
 		size = dirBytes
+	} else if a.IsFile() {
+		r.sizes.note(n.Ino, size)
 	}
 	out.Ino = uint64(n.Ino)
 	out.Size = size
@@ -48,13 +50,13 @@ func (r *raw) fillEntry(out *gofuse.EntryOut, n *meta.Node) {
 	out.Generation = generation
 	out.SetEntryTimeout(r.opts.EntryTimeout)
 	out.SetAttrTimeout(r.opts.AttrTimeout)
-	fillAttr(&out.Attr, n)
+	r.fillAttr(&out.Attr, n)
 }
 
 // fillAttrOut writes the answer to a question for attributes.
 func (r *raw) fillAttrOut(out *gofuse.AttrOut, n *meta.Node) {
 	out.SetTimeout(r.opts.AttrTimeout)
-	fillAttr(&out.Attr, n)
+	r.fillAttr(&out.Attr, n)
 }
 
 const nsPerSecond = 1_000_000_000

@@ -179,7 +179,7 @@ func (c *childConfig) serveLoopback(ctx context.Context) error {
 	}
 	timeout := max(c.Timeout, 0)
 	server, err := gofs.Mount(c.Dirs[0], root, &gofs.Options{
-		MountOptions: gofuse.MountOptions{DirectMountStrict: true, FsName: "loopback", Name: "loopback"},
+		MountOptions: gofuse.MountOptions{DirectMountStrict: true, FsName: "loopback", Name: "loopback", MaxWrite: 1 << 20, DisabledCapabilities: gofuse.CAP_PASSTHROUGH},
 		AttrTimeout:  &timeout, EntryTimeout: &timeout,
 	})
 	if err != nil {

@@ -13,13 +13,13 @@ import (
 // openFlags are those of open(2) that vfs is told. O_APPEND is not among them:
 // the kernel writes dirty pages of a mapping through the same handle, at their
 // place, so Write tells the two apart by request.
-const openFlags = syscall.O_ACCMODE | syscall.O_TRUNC | syscall.O_EXCL
+const openFlags = syscall.O_ACCMODE
 
 // Create makes a file and opens it.
 func (r *raw) Create(_ <-chan struct{}, in *gofuse.CreateIn, name string, out *gofuse.CreateOut) gofuse.Status {
 	defer r.metrics.observe(opCreate, r.metrics.now())
 	c := meta.Make{Parent: r.ino(in.NodeId), Name: name, Mode: in.Mode&0o7777 | meta.TypeFile, UID: in.Uid, GID: in.Gid}
-	node, f, err := r.fs.Create(changing(), c, in.Flags&openFlags)
+	node, f, err := r.fs.Create(changing(), c, in.Flags&(openFlags|syscall.O_EXCL|syscall.O_TRUNC))
 	if err != nil {
 		return r.status("create", err)
 	}
@@ -29,22 +29,46 @@ func (r *raw) Create(_ <-chan struct{}, in *gofuse.CreateIn, name string, out *g
 }
 
 // Open opens a file, and with O_TRUNC cuts it off.
+//
+// The kernel may have found the inode by a name that it believed in, and which
+// another client has taken away or given to another file since. Then it is told
+// ESTALE, looks the path up anew and opens what is there now.
 func (r *raw) Open(cancel <-chan struct{}, in *gofuse.OpenIn, out *gofuse.OpenOut) gofuse.Status {
 	defer r.metrics.observe(opOpen, r.metrics.now())
 	ctx := r.asking(cancel, &in.InHeader)
 	defer ctx.finish()
 	f, err := r.fs.Open(ctx, r.ino(in.NodeId), in.Flags&openFlags)
 	if err != nil {
-		return r.status("open", err)
+		return r.inodeStatus("open", err)
 	}
-	if in.Mode&gofuse.OPEN_KILL_SUIDGID != 0 && in.Flags&syscall.O_TRUNC != 0 {
-		if _, err := r.fs.SetAttr(changing(), meta.SetAttr{Ino: f.Ino(), Set: meta.ClearSetID}); err != nil {
+	if f.Stale() {
+		f.Release()
+		return gofuse.Status(syscall.ESTALE)
+	}
+	if in.Flags&syscall.O_TRUNC != 0 { // not before, for the file may be another's
+		c := meta.SetAttr{Ino: f.Ino(), Set: meta.SetSize}
+		if in.Mode&gofuse.OPEN_KILL_SUIDGID != 0 {
+			c.Set |= meta.ClearSetID
+		}
+		if _, err := r.fs.SetAttr(changing(), c); err != nil {
 			f.Release()
 			return r.status("open", err)
 		}
+	} else if !r.sizes.agrees(f.Ino(), uint64(f.Size())) {
+		r.outdated(f.Ino())
 	}
 	r.fillOpen(out, f)
 	return gofuse.OK
+}
+
+// outdated makes the kernel forget the attributes of an inode, whose size it goes
+// by when it reads. It is safe while the kernel waits for an answer about the
+// inode, as no pages are dropped.
+func (r *raw) outdated(ino meta.Ino) {
+	const attributesOnly = -1
+	if st := r.server.InodeNotify(r.node(ino), attributesOnly, 0); st != gofuse.OK && st != gofuse.ENOENT {
+		r.log.Warn("the kernel keeps attributes that are out of date", inoAttr(ino), errnoAttr(st))
+	}
 }
 
 func (r *raw) fillOpen(out *gofuse.OpenOut, f *vfs.File) {

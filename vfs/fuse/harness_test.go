@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"testing"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -214,4 +215,13 @@ func mounted(t testing.TB, dir string) bool {
 		t.Fatal(err)
 	}
 	return strings.Contains(string(b), " "+dir+" ")
+}
+
+// mincore is mincore(2), which x/sys lacks.
+func mincore(m, vec []byte) error {
+	_, _, errno := unix.Syscall(unix.SYS_MINCORE, uintptr(unsafe.Pointer(&m[0])), uintptr(len(m)), uintptr(unsafe.Pointer(&vec[0])))
+	if errno != 0 {
+		return errno
+	}
+	return nil
 }

@@ -33,7 +33,7 @@ func (r *raw) GetAttr(cancel <-chan struct{}, in *gofuse.GetAttrIn, out *gofuse.
 	defer ctx.finish()
 	node, err := r.fs.GetAttr(ctx, r.ino(in.NodeId))
 	if err != nil {
-		return r.status("getattr", err)
+		return r.inodeStatus("getattr", err)
 	}
 	r.fillAttrOut(out, &node)
 	return gofuse.OK
@@ -51,7 +51,7 @@ func (r *raw) SetAttr(_ <-chan struct{}, in *gofuse.SetAttrIn, out *gofuse.AttrO
 		node, err = r.fs.SetAttr(changing(), c)
 	}
 	if err != nil {
-		return r.status("setattr", err)
+		return r.inodeStatus("setattr", err)
 	}
 	r.fillAttrOut(out, &node)
 	return gofuse.OK
@@ -92,7 +92,7 @@ func (r *raw) Readlink(cancel <-chan struct{}, h *gofuse.InHeader) ([]byte, gofu
 	defer ctx.finish()
 	target, err := r.fs.ReadLink(ctx, r.ino(h.NodeId))
 	if err != nil {
-		return nil, r.status("readlink", err)
+		return nil, r.inodeStatus("readlink", err)
 	}
 	return []byte(target), gofuse.OK
 }

@@ -32,6 +32,7 @@ type raw struct {
 	files   handles[vfs.File]
 	dirs    handles[vfs.Dir]
 	watcher watcher
+	sizes   sizes
 }
 
 func newRaw(opts Options) (*raw, error) {
@@ -47,6 +48,7 @@ func newRaw(opts Options) (*raw, error) {
 		log:           opts.Logger,
 		pid:           strconv.AppendInt(nil, int64(os.Getpid()), 10),
 		metrics:       m,
+		sizes:         newSizes(opts.AttrTimeout),
 	}, nil
 }
 
@@ -104,6 +106,16 @@ func (r *raw) status(op string, err error) gofuse.Status {
 		r.log.Error("request failed", slog.String("request", op), slog.Any("error", err))
 	}
 	return gofuse.Status(errno)
+}
+
+// inodeStatus is status for a request about an inode that the kernel found by a
+// name: that the inode is gone does not mean that the name is. On ESTALE the
+// kernel looks the path up anew.
+func (r *raw) inodeStatus(op string, err error) gofuse.Status {
+	if st := r.status(op, err); st != gofuse.ENOENT {
+		return st
+	}
+	return gofuse.Status(syscall.ESTALE)
 }
 
 // Forget: nothing is kept for a node that the kernel knows.

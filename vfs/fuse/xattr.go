@@ -30,7 +30,7 @@ func (r *raw) GetXAttr(cancel <-chan struct{}, h *gofuse.InHeader, name string, 
 	defer ctx.finish()
 	value, err := r.fs.GetXattr(ctx, r.ino(h.NodeId), name)
 	if err != nil {
-		return 0, r.status("getxattr", err)
+		return 0, r.inodeStatus("getxattr", err)
 	}
 	return fit(dest, value)
 }
@@ -42,7 +42,7 @@ func (r *raw) ListXAttr(cancel <-chan struct{}, h *gofuse.InHeader, dest []byte)
 	defer ctx.finish()
 	names, err := r.fs.ListXattr(ctx, r.ino(h.NodeId))
 	if err != nil {
-		return 0, r.status("listxattr", err)
+		return 0, r.inodeStatus("listxattr", err)
 	}
 	var all []byte
 	for _, name := range names {
@@ -75,7 +75,7 @@ func (r *raw) SetXAttr(_ <-chan struct{}, in *gofuse.SetXAttrIn, name string, va
 	default:
 		return gofuse.EINVAL
 	}
-	return r.status("setxattr", r.fs.SetXattr(changing(), c))
+	return r.inodeStatus("setxattr", r.fs.SetXattr(changing(), c))
 }
 
 // RemoveXAttr removes an extended attribute.
@@ -84,5 +84,5 @@ func (r *raw) RemoveXAttr(_ <-chan struct{}, h *gofuse.InHeader, name string) go
 	if !storable(name) {
 		return gofuse.Status(unix.EOPNOTSUPP)
 	}
-	return r.status("removexattr", r.fs.RemoveXattr(changing(), meta.RemoveXattr{Ino: r.ino(h.NodeId), Name: name}))
+	return r.inodeStatus("removexattr", r.fs.RemoveXattr(changing(), meta.RemoveXattr{Ino: r.ino(h.NodeId), Name: name}))
 }
