@@ -63,6 +63,7 @@ func answer[T any](ctx context.Context, r reader, q query[T]) (T, meta.Position,
 		return p.v, p.at, p.err
 	}
 	e.watch.notReached(floor, e.opts.Now())
+	e.copying.doubt()
 	if p, ok := remembered(q, floor); ok {
 		return p.v, p.at, p.err
 	}

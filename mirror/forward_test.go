@@ -389,6 +389,50 @@ func TestReadsAtTheSourceDuringTheCopy(t *testing.T) {
 	w.wait(t)
 }
 
+// A mirror is removed and added again while it is mounted: what the mount sees is
+// never half a copy.
+func TestReadsDuringANewCopy(t *testing.T) {
+	for name, w := range map[string]*world{"model": modelWorld(t), "redis": redisWorld(t).world} {
+		t.Run(name, func(t *testing.T) {
+			other := session(t, mustClient(t, w))
+			f := change(t, other, file(meta.RootIno, "f")).Node.Ino
+			w.add(t)
+			stop := start(t, w.config(t))
+			w.wait(t)
+			stop()
+			e, err := mirror.NewEngine(mirror.EngineOptions{Near: w.nearClient(), Dial: w.client})
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = e.Close() })
+			look := func() {
+				t.Helper()
+				if n, err := e.Lookup(t.Context(), meta.RootIno, "f"); err != nil || n.Ino != f {
+					t.Errorf("lookup gave %+v, %v", n, err)
+				}
+				if p, err := e.ReadDir(t.Context(), meta.RootIno, "", 10); err != nil || len(p.Entries) != 1 {
+					t.Errorf("readdir gave %+v, %v", p, err)
+				}
+			}
+			look()
+			if _, err := mirror.Remove(t.Context(), w.source, w.near); err != nil {
+				t.Fatal(err)
+			}
+			look()
+			w.add(t)
+			for range 3 {
+				look()
+			}
+			start(t, w.config(t))
+			for range 20 {
+				look()
+			}
+			w.wait(t)
+			look()
+		})
+	}
+}
+
 func TestMaxLag(t *testing.T) {
 	s := stillMirror(t, mirror.EngineOptions{MaxLag: 50 * time.Millisecond})
 	other := session(t, mustClient(t, s.world))

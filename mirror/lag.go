@@ -12,8 +12,8 @@ import (
 // whether it is complete.
 const copyingPause = 50 * time.Millisecond
 
-// copying knows whether this site's first copy is complete: until then it holds
-// a mixture that must not be read.
+// copying knows whether this site's first copy is complete: until then its views
+// are behind anything, and asking the source at once saves the wait.
 type copying struct {
 	near interface {
 		State(context.Context) (meta.State, error)
@@ -41,6 +41,15 @@ func (c *copying) check(ctx context.Context) (bool, error) {
 	defer c.mu.Unlock()
 	c.done, c.checked = s.Role != meta.RoleBootstrapping, c.now()
 	return !c.done, nil
+}
+
+// doubt notes that this site was behind: it may be copied anew.
+func (c *copying) doubt() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.now().Sub(c.checked) >= copyingPause {
+		c.done = false
+	}
 }
 
 // lag knows how old what is here may be at most, for MaxLag: it asks the source
