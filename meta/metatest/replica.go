@@ -24,6 +24,7 @@ func RunReplica(t *testing.T, cfg Config) {
 	})
 	for name, run := range map[string]func(*feed){
 		"ApplyRefuses":  testApplyRefuses,
+		"Bootstrapping": testBootstrapping,
 		"NoChanges":     testNoChanges,
 		"SourceRefuses": testSourceRefuses,
 		"Records":       testRecords,
@@ -267,6 +268,44 @@ func testApplyRefuses(f *feed) {
 		t.Errorf("no entries: %+v, %v", same, err)
 	}
 	f.catchUp(f.replica, func() int { return 2 })
+	f.same(f.replica)
+}
+
+// testBootstrapping reads a replica whose first copy is not complete: under a view it
+// has reached nothing, whatever its position.
+func testBootstrapping(f *feed) {
+	t, ctx := f.t, f.t.Context()
+	f.made("a", "b")
+	var observed int
+	views := map[string]meta.Reader{
+		"observed": f.replica.View(meta.ViewOptions{Observe: func(meta.Position) { observed++ }}),
+		"at least": f.replica.View(meta.ViewOptions{AtLeast: meta.Position{Epoch: 1, Seq: 1}}),
+	}
+	f.reset(f.replica, f.state(f.source))
+	for name, view := range views {
+		if _, err := view.StatFS(ctx); !errors.Is(err, meta.ErrBehind) || observed > 0 {
+			t.Errorf("%s, during bootstrap: %v, %d times", name, err, observed)
+		}
+	}
+	batch, err := f.source.Scan(ctx, nil, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for err = f.replica.Load(ctx, batch.Effects); err == nil && batch.Next != nil; err = f.replica.Load(ctx, batch.Effects) {
+		if batch, err = f.source.Scan(ctx, batch.Next, 1); err != nil {
+			break
+		}
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.made("c")
+	f.catchUp(f.replica, func() int { return 1 })
+	for name, view := range views {
+		if _, err := view.Lookup(ctx, root, "c"); err != nil {
+			t.Errorf("%s, after bootstrap: %v", name, err)
+		}
+	}
 	f.same(f.replica)
 }
 
