@@ -2,9 +2,12 @@ package harness
 
 import (
 	"context"
+	"io"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -62,6 +65,38 @@ func (p *Process) Log() string {
 		return err.Error()
 	}
 	return string(b[max(0, len(b)-64<<10):])
+}
+
+// Metric returns the value of a metric without labels of a process that was
+// started with --metrics :0.
+func (p *Process) Metric(name string) float64 {
+	p.t.Helper()
+	var url string
+	Eventually(p.t, "address of the metrics of "+p.name, time.Minute, func() bool {
+		_, rest, ok := strings.Cut(p.Log(), "url=")
+		url, _, _ = strings.Cut(rest, "\n")
+		return ok
+	})
+	resp, err := http.Get(url)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	for line := range strings.Lines(string(text)) {
+		if value, ok := strings.CutPrefix(line, name+" "); ok {
+			v, err := strconv.ParseFloat(strings.TrimSpace(value), 64)
+			if err != nil {
+				p.t.Fatalf("metric %s: %v", line, err)
+			}
+			return v
+		}
+	}
+	p.t.Fatalf("%s has no metric %s", url, name)
+	return 0
 }
 
 // Running reports whether the process has not ended.
