@@ -33,7 +33,7 @@ func TestPromise03TransactionBoundary(t *testing.T) {
 	for range 3 {
 		readers.Go(func() {
 			for ctx.Err() == nil {
-				if problem := s.half(t, from, to, moved); problem != "" {
+				if problem := s.half(t.Context(), from, to, moved); problem != "" {
 					t.Error(problem)
 					return
 				}
@@ -55,20 +55,20 @@ func TestPromise03TransactionBoundary(t *testing.T) {
 }
 
 // half reads both directories of the mirror at one position and says what is half done.
-func (s *redisSites) half(t *testing.T, from, to, moved meta.Ino) string {
+func (s *redisSites) half(ctx context.Context, from, to, moved meta.Ino) string {
 	var at [3]meta.Position
 	view := func(i int) meta.Reader {
 		return s.near2().View(meta.ViewOptions{Observe: func(p meta.Position) { at[i] = p }})
 	}
-	a, err := view(0).ReadDir(t.Context(), from, "", 10)
+	a, err := view(0).ReadDir(ctx, from, "", 10)
 	if err != nil {
 		return err.Error()
 	}
-	b, err := view(1).ReadDir(t.Context(), to, "", 10)
+	b, err := view(1).ReadDir(ctx, to, "", 10)
 	if err != nil {
 		return err.Error()
 	}
-	n, err := view(2).GetAttr(t.Context(), moved)
+	n, err := view(2).GetAttr(ctx, moved)
 	if err != nil {
 		return err.Error()
 	}

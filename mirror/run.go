@@ -22,7 +22,7 @@ type Config struct {
 	// Replica is this site's metadata, prepared by Add. The caller closes it.
 	Replica meta.Replica
 
-	// TailRecords is the most records fetched in one round trip; default 2,000.
+	// TailRecords is the most records fetched in one round trip; default 10,000.
 	// Fewer are asked for when records are large, so that a batch has about
 	// TailBytes; default 4 MiB.
 	TailRecords, TailBytes int
@@ -69,7 +69,7 @@ func (c *Config) setDefaults() error {
 	if c.Dial == nil || c.Replica == nil {
 		return errors.New("mirror runner: Dial and Replica are needed")
 	}
-	orDefault(&c.TailRecords, 2000)
+	orDefault(&c.TailRecords, 10_000)
 	orDefault(&c.TailBytes, 4<<20)
 	orDefault(&c.ApplyRecords, 250)
 	orDefault(&c.ApplyBytes, 512<<10)
