@@ -25,7 +25,6 @@ type call struct {
 	readOnly bool
 	args     []any
 	head     *head // of a change; else nil
-	sends    int   // how often it was sent, set by invoke
 }
 
 // Waits between sends of one call.
@@ -43,48 +42,57 @@ const (
 // caller must learn what happened. ctx ends what was surely not sent.
 func (s *server) invoke(ctx context.Context, c *call) (any, error) {
 	start := time.Now()
-	sendCtx, cancel := context.WithTimeout(ctx, s.opts.ChangeTimeout)
-	if c.head != nil {
-		cancel()
-		sendCtx, cancel = context.WithTimeout(context.WithoutCancel(ctx), s.opts.ChangeTimeout)
+	command := s.command(c)
+	var reply any
+	send := func(sendCtx context.Context, attempt int) (err error) {
+		if c.head != nil {
+			c.head.setSends(attempt)
+		}
+		reply, err = s.client.Do(sendCtx, command...).Result()
+		return err
 	}
-	defer cancel()
-	reply, err := s.send(ctx, sendCtx, c)
+	err := s.repeat(ctx, c.function, c.head != nil, send)
 	s.meters.observe(c.function, start, err)
 	return reply, err
 }
 
-func (s *server) send(ctx, sendCtx context.Context, c *call) (any, error) {
-	command := s.command(c)
+// ask runs commands that are not functions and change nothing that matters twice.
+func (s *server) ask(ctx context.Context, name string, send func(ctx context.Context) error) error {
+	return s.repeat(ctx, name, false, func(ctx context.Context, _ int) error { return send(ctx) })
+}
+
+// repeat sends until there is an answer.
+func (s *server) repeat(ctx context.Context, name string, change bool, send func(ctx context.Context, attempt int) error) error {
+	whole := ctx
+	if change {
+		whole = context.WithoutCancel(ctx)
+	}
+	sendCtx, cancel := context.WithTimeout(whole, s.opts.ChangeTimeout)
+	defer cancel()
 	sent := false
 	backoff := firstBackoff
 	for attempt := 0; ; attempt++ {
-		if c.head != nil {
-			c.head.setSends(attempt)
-		}
-		c.sends = attempt + 1
-		reply, err := s.client.Do(sendCtx, command...).Result()
+		err := send(sendCtx, attempt)
 		if err == nil {
-			return reply, nil
+			return nil
 		}
 		var refused goredis.Error
 		switch answered := errors.As(err, &refused); {
 		case answered && isMissing(err):
 			if err := s.loadLibrary(sendCtx, s.key); err != nil && !isPassing(err) {
-				return nil, err
+				return err
 			}
 			continue
 		case answered && !isPassing(err):
-			return nil, err
-		case !answered:
-			sent = sent || mayBeSent(err)
+			return err
+		case !answered && mayBeSent(err):
+			if sent = true; attempt == 0 {
+				continue // most often a connection that broke while it was idle
+			}
 		}
-		if attempt == 0 && mayBeSent(err) {
-			continue // most often a connection that broke while it was idle
-		}
-		s.opts.Logger.DebugContext(ctx, "metadata call is sent again", logString("function", c.function), logInt("attempt", attempt+1), logError(err))
-		if err := pause(ctx, sendCtx, sent && c.head != nil, backoff, err); err != nil {
-			return nil, err
+		s.opts.Logger.DebugContext(ctx, "metadata call is sent again", logString("call", name), logInt("attempt", attempt+1), logError(err))
+		if err := pause(ctx, sendCtx, sent && change, backoff, err); err != nil {
+			return err
 		}
 		backoff = min(2*backoff, maxBackoff)
 	}

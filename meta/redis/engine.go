@@ -112,7 +112,8 @@ func (e *Engine) format(ctx context.Context, v meta.Volume) error {
 
 // register enters the volume in the server's list.
 func (s *server) register(ctx context.Context) error {
-	if err := s.client.SAdd(ctx, volumesKey, s.volume).Err(); err != nil {
+	err := s.ask(ctx, "sadd", func(ctx context.Context) error { return s.client.SAdd(ctx, volumesKey, s.volume).Err() })
+	if err != nil {
 		return s.fail(ctx, meta.Error{Op: "register", Name: s.volume}, err)
 	}
 	return nil
@@ -132,7 +133,12 @@ func connect(ctx context.Context, address string, opts Options) (*server, error)
 	if err != nil {
 		return nil, err
 	}
-	return &server{client: client, opts: opts, addr: a, meters: meters}, nil
+	s := &server{client: client, opts: opts, addr: a, meters: meters}
+	// Later calls are repeated for a while; a server that is not there at all is told at once.
+	if err := client.Ping(ctx).Err(); err != nil && !isPassing(err) {
+		return nil, errors.Join(s.fail(ctx, meta.Error{Op: "open"}, err), client.Close())
+	}
+	return s, nil
 }
 
 func (s *server) engine() *Engine {
@@ -155,7 +161,11 @@ func (s *server) findVolume(ctx context.Context) error {
 		return nil
 	}
 	about := meta.Error{Op: "open"}
-	names, err := s.client.SMembers(ctx, volumesKey).Result()
+	var names []string
+	err := s.ask(ctx, "smembers", func(ctx context.Context) (err error) {
+		names, err = s.client.SMembers(ctx, volumesKey).Result()
+		return err
+	})
 	switch {
 	case err != nil:
 		return s.fail(ctx, about, err)
@@ -173,7 +183,8 @@ func (s *server) findVolume(ctx context.Context) error {
 
 // prepare loads the functions.
 func (s *server) prepare(ctx context.Context) error {
-	if err := s.loadLibrary(ctx, s.key); err != nil {
+	err := s.ask(ctx, "load", func(ctx context.Context) error { return s.loadLibrary(ctx, s.key) })
+	if err != nil {
 		return s.fail(ctx, meta.Error{Op: "open", Name: s.volume}, err)
 	}
 	return nil
@@ -197,7 +208,7 @@ func checkVolumeName(name string) error {
 func (e *Engine) Volume(ctx context.Context) (meta.Volume, error) {
 	about := meta.Error{Op: "volume", Name: e.volume}
 	var v meta.Volume
-	text, err := e.client.HGet(ctx, e.prefix()+"cfg", "volume").Bytes()
+	text, err := e.hget(ctx, e.prefix()+"cfg", "volume")
 	if errors.Is(err, goredis.Nil) {
 		about.Errno, about.Err = syscall.ENOENT, meta.ErrNoVolume
 		return v, &about
@@ -214,7 +225,7 @@ func (e *Engine) Volume(ctx context.Context) (meta.Volume, error) {
 // State implements meta.Engine, meta.Source and meta.Replica.
 func (e *Engine) State(ctx context.Context) (meta.State, error) {
 	about := meta.Error{Op: "state", Name: e.volume}
-	b, err := e.client.HGet(ctx, e.key, "state").Bytes()
+	b, err := e.hget(ctx, e.key, "state")
 	if errors.Is(err, goredis.Nil) {
 		about.Errno, about.Err = syscall.ENOENT, fmt.Errorf("%w: %s, volume %q", meta.ErrNoVolume, e.addr, e.volume)
 		return meta.State{}, &about
@@ -223,6 +234,15 @@ func (e *Engine) State(ctx context.Context) (meta.State, error) {
 		return meta.State{}, e.fail(ctx, about, err)
 	}
 	return decodeState(b)
+}
+
+// hget returns a field, goredis.Nil when there is none.
+func (s *server) hget(ctx context.Context, key, field string) (value []byte, err error) {
+	err = s.ask(ctx, "hget", func(ctx context.Context) error {
+		value, err = s.client.HGet(ctx, key, field).Bytes()
+		return err
+	})
+	return value, err
 }
 
 // Close implements meta.Engine.

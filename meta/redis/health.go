@@ -25,7 +25,11 @@ func (w Warning) String() string { return w.Reason + "; set " + w.Setting }
 // without a crash is an error; what would lose some in a crash of the server is a warning.
 func (e *Engine) CheckServer(ctx context.Context) ([]Warning, error) {
 	about := meta.Error{Op: "check server", Name: e.volume}
-	info, err := e.client.Info(ctx, "server").Result()
+	var info string
+	err := e.ask(ctx, "info", func(ctx context.Context) (err error) {
+		info, err = e.client.Info(ctx, "server").Result()
+		return err
+	})
 	if err != nil {
 		return nil, e.fail(ctx, about, err)
 	}

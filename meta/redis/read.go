@@ -22,8 +22,8 @@ type reader struct {
 // View implements meta.Engine.
 func (e *Engine) View(opts meta.ViewOptions) meta.Reader { return reader{s: e.server, view: opts} }
 
-// ask calls a function that answers a question. Only a View asks for positions.
-func (r reader) ask(ctx context.Context, about meta.Error, function string, args ...any) (any, error) {
+// answer calls a function that answers a question. Only a View asks for positions.
+func (r reader) answer(ctx context.Context, about meta.Error, function string, args ...any) (any, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, r.s.fail(ctx, about, err)
 	}
@@ -82,7 +82,7 @@ func (r reader) Lookup(ctx context.Context, parent meta.Ino, name string) (meta.
 	if errno != 0 {
 		asked = "." // what is wrong with the directory comes first
 	}
-	reply, err := r.ask(ctx, about, "lookup", uint64(parent), asked)
+	reply, err := r.answer(ctx, about, "lookup", uint64(parent), asked)
 	if err != nil {
 		return meta.Node{}, err
 	}
@@ -100,7 +100,7 @@ func (r reader) Lookup(ctx context.Context, parent meta.Ino, name string) (meta.
 // GetAttr implements meta.Reader.
 func (r reader) GetAttr(ctx context.Context, ino meta.Ino) (meta.Node, error) {
 	about := meta.Error{Op: "getattr", Ino: ino}
-	reply, err := r.ask(ctx, about, "getattr", uint64(ino))
+	reply, err := r.answer(ctx, about, "getattr", uint64(ino))
 	if err != nil {
 		return meta.Node{}, err
 	}
@@ -114,7 +114,7 @@ func (r reader) GetAttr(ctx context.Context, ino meta.Ino) (meta.Node, error) {
 // Resolve implements meta.Reader. Empty components are skipped.
 func (r reader) Resolve(ctx context.Context, dir meta.Ino, path string) ([]meta.Node, error) {
 	about := meta.Error{Op: "resolve", Ino: dir, Name: path}
-	reply, err := r.ask(ctx, about, "resolve", uint64(dir), path)
+	reply, err := r.answer(ctx, about, "resolve", uint64(dir), path)
 	if err != nil {
 		return nil, err
 	}
@@ -143,7 +143,7 @@ func (r reader) ReadDir(ctx context.Context, dir meta.Ino, after string, limit i
 	if limit <= 0 {
 		wanted = 1 // what is wrong with the directory comes first
 	}
-	reply, err := r.ask(ctx, about, "readdir", uint64(dir), after, wanted)
+	reply, err := r.answer(ctx, about, "readdir", uint64(dir), after, wanted)
 	if err != nil {
 		return meta.Page{}, err
 	}
@@ -196,7 +196,7 @@ func decodePage(reply any, wanted int) (meta.Page, error) {
 
 // ReadLink implements meta.Reader.
 func (r reader) ReadLink(ctx context.Context, ino meta.Ino) (string, error) {
-	reply, err := r.ask(ctx, meta.Error{Op: "readlink", Ino: ino}, "readlink", uint64(ino))
+	reply, err := r.answer(ctx, meta.Error{Op: "readlink", Ino: ino}, "readlink", uint64(ino))
 	target, _ := reply.(string)
 	return target, err
 }
@@ -205,7 +205,7 @@ func (r reader) ReadLink(ctx context.Context, ino meta.Ino) (string, error) {
 func (r reader) Extents(ctx context.Context, ino meta.Ino, first uint32, count int) (meta.Node, []meta.ChunkExtents, error) {
 	about := meta.Error{Op: "extents", Ino: ino}
 	wanted := max(0, min(count, meta.MaxExtentChunks))
-	reply, err := r.ask(ctx, about, "extents", uint64(ino), first, wanted)
+	reply, err := r.answer(ctx, about, "extents", uint64(ino), first, wanted)
 	if err != nil {
 		return meta.Node{}, nil, err
 	}
@@ -250,7 +250,7 @@ func decodeExtents(ino meta.Ino, first uint32, reply any) (meta.Node, []meta.Chu
 
 // GetXattr implements meta.Reader.
 func (r reader) GetXattr(ctx context.Context, ino meta.Ino, name string) ([]byte, error) {
-	reply, err := r.ask(ctx, meta.Error{Op: "getxattr", Ino: ino, Name: name}, "getxattr", uint64(ino), name)
+	reply, err := r.answer(ctx, meta.Error{Op: "getxattr", Ino: ino, Name: name}, "getxattr", uint64(ino), name)
 	if err != nil {
 		return nil, err
 	}
@@ -261,7 +261,7 @@ func (r reader) GetXattr(ctx context.Context, ino meta.Ino, name string) ([]byte
 // ListXattr implements meta.Reader.
 func (r reader) ListXattr(ctx context.Context, ino meta.Ino) ([]string, error) {
 	about := meta.Error{Op: "listxattr", Ino: ino}
-	reply, err := r.ask(ctx, about, "listxattr", uint64(ino))
+	reply, err := r.answer(ctx, about, "listxattr", uint64(ino))
 	if err != nil {
 		return nil, err
 	}
@@ -276,7 +276,7 @@ func (r reader) ListXattr(ctx context.Context, ino meta.Ino) ([]string, error) {
 // StatFS implements meta.Reader.
 func (r reader) StatFS(ctx context.Context) (meta.Usage, error) {
 	about := meta.Error{Op: "statfs"}
-	reply, err := r.ask(ctx, about, "statfs")
+	reply, err := r.answer(ctx, about, "statfs")
 	if err != nil {
 		return meta.Usage{}, err
 	}

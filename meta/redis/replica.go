@@ -2,8 +2,8 @@ package redis
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"strings"
 	"syscall"
@@ -34,7 +34,7 @@ func (e *Engine) Reset(ctx context.Context, v meta.Volume, from meta.State) erro
 	if _, err := e.invoke(ctx, &call{function: "reset_begin"}); err != nil {
 		return e.fail(ctx, about, err)
 	}
-	if err := e.clear(ctx); err != nil {
+	if err := e.ask(ctx, "clear", e.clear); err != nil {
 		return e.fail(ctx, about, err)
 	}
 	if _, err := e.invoke(ctx, &call{function: "reset_end", args: []any{appendState(nil, &from), settings}}); err != nil {
@@ -161,30 +161,27 @@ func checkEntries(from *meta.State, entries []meta.LogEntry) error {
 	return nil
 }
 
-// apply makes one call. When its answer was lost, the second send finds the state moved,
-// by the first.
+// apply makes one call.
 func (e *Engine) apply(ctx context.Context, from *meta.State, entries []meta.LogEntry, target meta.Position) (meta.State, error) {
-	args := make([]any, 0, 2+2*len(entries))
-	args = append(args, append(appendPosition(nil, from.Position), from.Chain...), appendPosition(nil, target))
+	var token [8]byte
+	if _, err := rand.Read(token[:]); err != nil {
+		return meta.State{}, err
+	}
+	args := make([]any, 0, 3+2*len(entries))
+	args = append(args, append(appendPosition(nil, from.Position), from.Chain...), appendPosition(nil, target), token[:])
 	for i := range entries {
 		args = append(args, appendPosition(nil, entries[i].Position), entries[i].Raw)
 	}
-	c := &call{function: "apply", args: args}
-	reply, err := e.invoke(ctx, c)
+	reply, err := e.invoke(ctx, &call{function: "apply", args: args})
 	if err != nil {
-		err = e.fail(ctx, meta.Error{Op: "apply", Name: e.volume}, err)
-		if errors.Is(err, meta.ErrMoved) && c.sends > 1 && len(entries) > 0 {
-			last := entries[len(entries)-1]
-			now, stateErr := e.State(ctx)
-			if stateErr == nil && now.Position == last.Position && strings.HasSuffix(string(last.Raw), now.Chain) {
-				return now, nil
-			}
-		}
 		return meta.State{}, err
 	}
 	text, _ := reply.(string)
 	return decodeState([]byte(text))
 }
+
+// applyField of {v}:local is the token of the last call that applied something.
+const applyField = "apply"
 
 // SetLocal implements meta.Replica. An empty value deletes.
 func (e *Engine) SetLocal(ctx context.Context, values map[string]string) error {
@@ -197,14 +194,17 @@ func (e *Engine) SetLocal(ctx context.Context, values map[string]string) error {
 			set = append(set, name, value)
 		}
 	}
-	_, err := e.client.TxPipelined(ctx, func(p goredis.Pipeliner) error {
-		if len(set) > 0 {
-			p.HSet(ctx, e.prefix()+"local", set...)
-		}
-		if len(gone) > 0 {
-			p.HDel(ctx, e.prefix()+"local", gone...)
-		}
-		return nil
+	err := e.ask(ctx, "set_local", func(ctx context.Context) error {
+		_, err := e.client.TxPipelined(ctx, func(p goredis.Pipeliner) error {
+			if len(set) > 0 {
+				p.HSet(ctx, e.prefix()+"local", set...)
+			}
+			if len(gone) > 0 {
+				p.HDel(ctx, e.prefix()+"local", gone...)
+			}
+			return nil
+		})
+		return err
 	})
 	if err != nil {
 		return e.fail(ctx, meta.Error{Op: "set_local", Name: e.volume}, err)
@@ -214,9 +214,10 @@ func (e *Engine) SetLocal(ctx context.Context, values map[string]string) error {
 
 // Local implements meta.Replica.
 func (e *Engine) Local(ctx context.Context) (map[string]string, error) {
-	values, err := e.client.HGetAll(ctx, e.prefix()+"local").Result()
+	values, err := e.hgetall(ctx, e.prefix()+"local")
 	if err != nil {
 		return nil, e.fail(ctx, meta.Error{Op: "local", Name: e.volume}, err)
 	}
+	delete(values, applyField)
 	return values, nil
 }

@@ -164,40 +164,49 @@ func appendPairs(b []byte, kind string, ino meta.Ino, pairs []string) ([]byte, e
 	return b, nil
 }
 
+// table is one that is not about one file.
+type table struct {
+	key    string
+	sorted bool // a sorted set, not a hash
+	effect func(name, value string) ([]byte, error)
+	next   byte // stage of the table after it
+}
+
+func tables() map[byte]table {
+	return map[byte]table{
+		stageRefs:     {key: "r", effect: refsEffect, next: stageFreed},
+		stageFreed:    {key: "f", sorted: true, effect: freedEffect, next: stageOrphans},
+		stageOrphans:  {key: "o", sorted: true, effect: orphanEffect, next: stageSessions},
+		stageSessions: {key: "v", effect: sessionEffect, next: stageSettings},
+		stageSettings: {key: "cfg", effect: settingEffect},
+	}
+}
+
 // scanRest gives the tables that are not about one file.
 func (e *Engine) scanRest(ctx context.Context, p place, limit int) (meta.Batch, error) {
 	cursor, err := strconv.ParseUint(p.at, 10, 64)
 	if err != nil {
 		return meta.Batch{}, fmt.Errorf("scan cursor: %w", err)
 	}
-	var pairs []string
-	var effects func(name, value string) ([]byte, error)
-	var next byte
-	switch p.stage {
-	case stageRefs:
-		next, effects = stageFreed, refsEffect
-		pairs, cursor, err = e.client.HScan(ctx, e.prefix()+"r", cursor, "", int64(limit)).Result()
-	case stageFreed:
-		next, effects = stageOrphans, freedEffect
-		pairs, cursor, err = e.client.ZScan(ctx, e.prefix()+"f", cursor, "", int64(limit)).Result()
-	case stageOrphans:
-		next, effects = stageSessions, orphanEffect
-		pairs, cursor, err = e.client.ZScan(ctx, e.prefix()+"o", cursor, "", int64(limit)).Result()
-	case stageSessions:
-		next, effects = stageSettings, sessionEffect
-		pairs, cursor, err = e.client.HScan(ctx, e.key, cursor, "", int64(limit)).Result()
-	case stageSettings:
-		effects = settingEffect
-		pairs, cursor, err = e.client.HScan(ctx, e.prefix()+"cfg", cursor, "", int64(limit)).Result()
-	default:
+	table, ok := tables()[p.stage]
+	if !ok {
 		return meta.Batch{}, fmt.Errorf("scan cursor: %w", errMalformed)
 	}
+	var pairs []string
+	err = e.ask(ctx, "scan", func(ctx context.Context) (err error) {
+		scan := e.client.HScan
+		if table.sorted {
+			scan = e.client.ZScan
+		}
+		pairs, cursor, err = scan(ctx, e.prefix()+table.key, cursor, "", int64(limit)).Result()
+		return err
+	})
 	if err != nil {
 		return meta.Batch{}, err
 	}
 	b := meta.Batch{Done: p.done, Total: p.done}
 	for ; len(pairs) > 1; pairs = pairs[2:] {
-		effect, err := effects(pairs[0], pairs[1])
+		effect, err := table.effect(pairs[0], pairs[1])
 		if err != nil {
 			return b, err
 		}
@@ -206,8 +215,8 @@ func (e *Engine) scanRest(ctx context.Context, p place, limit int) (meta.Batch, 
 	switch {
 	case cursor != 0:
 		b.Next = place{stage: p.stage, done: p.done, at: formatUint(cursor)}.cursor()
-	case next != 0:
-		b.Next = place{stage: next, done: p.done, at: "0"}.cursor()
+	case table.next != 0:
+		b.Next = place{stage: table.next, done: p.done, at: "0"}.cursor()
 	}
 	return b, nil
 }

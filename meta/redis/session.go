@@ -116,8 +116,12 @@ func (e *Engine) Sessions(ctx context.Context) ([]meta.Session, error) {
 
 // Orphans implements meta.Purger.
 func (e *Engine) Orphans(ctx context.Context, before time.Time, limit int) ([]meta.Orphan, error) {
-	rows, err := e.client.Do(ctx, "zrange", e.prefix()+"o", "-inf", "("+strconv.FormatInt(before.UnixMilli(), 10),
-		"byscore", "limit", 0, limit, "withscores").Result()
+	var rows any
+	err := e.ask(ctx, "zrange", func(ctx context.Context) (err error) {
+		rows, err = e.client.Do(ctx, "zrange", e.prefix()+"o", "-inf", "("+strconv.FormatInt(before.UnixMilli(), 10),
+			"byscore", "limit", 0, limit, "withscores").Result()
+		return err
+	})
 	about := meta.Error{Op: "orphans"}
 	if err != nil {
 		return nil, e.fail(ctx, about, err)

@@ -44,10 +44,13 @@ func (e *Engine) read(ctx context.Context, after meta.Position, limit int, block
 	}
 	var state *goredis.StringCmd
 	var stream *goredis.XStreamSliceCmd
-	_, err := e.client.Pipelined(ctx, func(p goredis.Pipeliner) error {
-		state = p.HGet(ctx, e.key, "state") // before the wait: what it says was in the log then
-		stream = p.XRead(ctx, e.readArgs(after, limit, block))
-		return nil
+	err := e.ask(ctx, "xread", func(ctx context.Context) error {
+		_, err := e.client.Pipelined(ctx, func(p goredis.Pipeliner) error {
+			state = p.HGet(ctx, e.key, "state") // before the wait: what it says was in the log then
+			stream = p.XRead(ctx, e.readArgs(after, limit, block))
+			return nil
+		})
+		return err
 	})
 	if err != nil && !errors.Is(err, goredis.Nil) {
 		return nil, e.fail(ctx, about, err)
@@ -106,7 +109,9 @@ func (e *Engine) Acknowledge(ctx context.Context, s meta.MirrorState) error {
 	about := meta.Error{Op: "acknowledge", Name: s.Name}
 	text, err := json.Marshal(s)
 	if err == nil {
-		err = e.client.HSet(ctx, e.prefix()+"m", formatUint(uint32(s.Site)), text).Err()
+		err = e.ask(ctx, "hset", func(ctx context.Context) error {
+			return e.client.HSet(ctx, e.prefix()+"m", formatUint(uint32(s.Site)), text).Err()
+		})
 	}
 	if err != nil {
 		return e.fail(ctx, about, err)
@@ -117,7 +122,7 @@ func (e *Engine) Acknowledge(ctx context.Context, s meta.MirrorState) error {
 // Mirrors implements meta.Source.
 func (e *Engine) Mirrors(ctx context.Context) ([]meta.MirrorState, error) {
 	about := meta.Error{Op: "mirrors", Name: e.volume}
-	rows, err := e.client.HGetAll(ctx, e.prefix()+"m").Result()
+	rows, err := e.hgetall(ctx, e.prefix()+"m")
 	if err != nil {
 		return nil, e.fail(ctx, about, err)
 	}
@@ -138,9 +143,20 @@ func (e *Engine) Mirrors(ctx context.Context) ([]meta.MirrorState, error) {
 	return all, nil
 }
 
+func (s *server) hgetall(ctx context.Context, key string) (rows map[string]string, err error) {
+	err = s.ask(ctx, "hgetall", func(ctx context.Context) error {
+		rows, err = s.client.HGetAll(ctx, key).Result()
+		return err
+	})
+	return rows, err
+}
+
 // ForgetMirror implements meta.Source.
 func (e *Engine) ForgetMirror(ctx context.Context, site uint8) error {
-	if err := e.client.HDel(ctx, e.prefix()+"m", formatUint(uint32(site))).Err(); err != nil {
+	err := e.ask(ctx, "hdel", func(ctx context.Context) error {
+		return e.client.HDel(ctx, e.prefix()+"m", formatUint(uint32(site))).Err()
+	})
+	if err != nil {
 		return e.fail(ctx, meta.Error{Op: "forget_mirror", Name: e.volume}, err)
 	}
 	return nil

@@ -187,6 +187,17 @@ function T.open_key(p, session)
   return p .. 'u' .. string.format('%08x%08x', read('>I4I4', session))
 end
 
+-- expect_late marks a session whose start was sent more than once. When it has ended,
+-- nothing else tells that a request that comes after all must not start it again. None is on
+-- its way for an hour.
+function T.expect_late(p, session)
+  call('SET', p .. 'e' .. string.format('%08x%08x', read('>I4I4', session)), '', 'PX', 3600000)
+end
+
+function T.may_come_late(p, session)
+  return call('EXISTS', p .. 'e' .. string.format('%08x%08x', read('>I4I4', session))) == 1
+end
+
 -- del_session removes a session with its kept replies; slots are below 1024.
 function T.del_session(p, session)
   for first = 0, 1023, 256 do

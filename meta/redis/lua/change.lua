@@ -39,7 +39,10 @@ function C.begin(keys, args, mode)
     return nil, fail('ESTALE', 'session')
   elseif kept or given_up then
     local mine = sub(start, 21)
-    if kept and sub(kept, 1, 4) == mine then return nil, kept end
+    if kept and sub(kept, 1, 4) == mine then
+      if mode == START then T.expect_late(sub(key, 1, -2), sub(start, 11, 18)) end
+      return nil, kept
+    end
     mine = read('>I4', mine)
     if kept and is_behind(mine, (read('>I4', kept))) then return nil, fail('EIO', 'number') end
     if given_up then

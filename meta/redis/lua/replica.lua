@@ -39,7 +39,7 @@ end)
 -- check_records walks the chain of checksums over records, and returns the error or nil.
 local function check_records(state, args)
   local epoch, seq, chain = read('>I6I6c16', state)
-  for i = 3, #args, 2 do
+  for i = 4, #args, 2 do
     local e, s = read('>I6I6', args[i])
     if s ~= seq + 1 or e < epoch then return fail('EIO', 'gap') end
     local raw = args[i + 1]
@@ -70,16 +70,20 @@ local function keep_reply(run, key, at, raw, fits, slices)
 end
 
 -- apply: position and chain of the state that the records follow, 28 bytes; position at
--- which a first copy is complete; position, record, position, record...
+-- which a first copy is complete; a random token that tells a call sent again from another's;
+-- position, record, position, record...
 define('apply', function(keys, args)
   local state, err = state_of(keys, 'MB')
   if not state then return err end
-  if sub(state, 1, 28) ~= args[1] then return fail('EAGAIN', 'moved') end
+  if sub(state, 1, 28) ~= args[1] then
+    if call('HGET', sub(keys[1], 1, -2) .. 'local', 'apply') == args[3] then return state end
+    return fail('EAGAIN', 'moved')
+  end
   err = check_records(state, args)
   if err then return err end
   local p, key = sub(keys[1], 1, -2), keys[1]
   local run, slices = new_run(p), read('>I6', state, 35)
-  for i = 3, #args, 2 do
+  for i = 4, #args, 2 do
     local at, raw = args[i], args[i + 1]
     local fits = replay(run, raw, 50, #raw - 16, 4096 - 19)
     keep_reply(run, key, at, raw, fits, slices)
@@ -95,6 +99,7 @@ define('apply', function(keys, args)
     state = sub(state, 1, 53) .. 'M' .. sub(state, 55)
   end
   call('HSET', key, 'state', state)
+  if #args > 3 then call('HSET', p .. 'local', 'apply', args[3]) end
   return state
 end)
 

@@ -20,6 +20,8 @@ end
 -- session_start: session info; milliseconds to live; time.
 change('session_start', function(c, args)
   local session, info = sub(c.start, 11, 18), args[6]
+  if T.may_come_late(c.p, session) then return fail('ESTALE', 'session') end
+  if byte(c.time, 7) > 0 then T.expect_late(c.p, session) end
   T.put_session(c.p, session, info)
   C.effect(c, 'S' .. session .. pack('>I4', #info) .. info)
   beat(c.p, session, now_ms(args[8]), number(args[7]))
@@ -50,6 +52,7 @@ define('heartbeat', function(keys, args)
     if last > #args then last = #args end
     call('SADD', key, spread(args, first, last))
   end
+  call('PEXPIRE', key, args[2])
   return 1
 end)
 
