@@ -148,6 +148,10 @@ func BenchmarkWrite(b *testing.B) {
 				b.Helper()
 				buf := make([]byte, piece)
 				b.SetBytes(benchFileBytes)
+				before := p.cpu()
+				defer func() {
+					b.ReportMetric(float64((p.cpu()-before).Microseconds())/float64(b.N)/float64(benchFileBytes/piece), "server-us/write")
+				}()
 				for b.Loop() {
 					writeFile(b, filepath.Join(p.Dirs[0], "f"), buf)
 				}

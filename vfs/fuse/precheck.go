@@ -49,22 +49,24 @@ func prepare(ctx context.Context, dir, source string, allowNonEmpty bool) (strin
 	return real, checkDir(real, allowNonEmpty)
 }
 
-// checkFUSE looks for what every mount needs.
+// checkFUSE looks for what every mount needs. Root mounts by itself; others need
+// a helper, which opens the device with the rights of its user.
 func checkFUSE(dir string) error {
+	const inContainer = "in a container: --device /dev/fuse --cap-add SYS_ADMIN"
 	f, err := os.OpenFile(devFuse, os.O_RDWR, 0)
+	if err == nil {
+		err = f.Close()
+	}
 	switch {
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, unix.ENODEV), errors.Is(err, unix.ENXIO):
-		return &Error{Dir: dir, Err: fmt.Errorf("%w: no %s", ErrNoFUSE, devFuse), Hint: "modprobe fuse, or in a container: --device /dev/fuse --cap-add SYS_ADMIN"}
+		return &Error{Dir: dir, Err: fmt.Errorf("%w: no %s", ErrNoFUSE, devFuse), Hint: "modprobe fuse, or " + inContainer}
 	case errors.Is(err, fs.ErrPermission):
-		return &Error{Dir: dir, Err: fmt.Errorf("%w: open %s", ErrDenied, devFuse), Hint: "as root: chmod 666 /dev/fuse, or in a container: --device /dev/fuse --cap-add SYS_ADMIN"}
+		return &Error{Dir: dir, Err: fmt.Errorf("%w: open %s", ErrDenied, devFuse), Hint: "as root: chmod 666 /dev/fuse, or " + inContainer}
 	case err != nil:
 		return &Error{Dir: dir, Err: fmt.Errorf("%w: %w", ErrNoFUSE, err)}
 	}
-	if err := f.Close(); err != nil {
-		return &Error{Dir: dir, Err: fmt.Errorf("close %s: %w", devFuse, err)}
-	}
 	if os.Geteuid() == 0 {
-		return nil // mounts without a helper
+		return nil
 	}
 	if _, err := exec.LookPath(helperBinary); err != nil {
 		return &Error{Dir: dir, Err: fmt.Errorf("%w: no %s, which mounts for users other than root", ErrNoFUSE, helperBinary), Hint: "apt-get install fuse3"}
@@ -162,6 +164,9 @@ func explainMount(dir string, err error) error {
 			return &Error{Dir: dir, Err: fmt.Errorf("%w: %w", ErrNoFUSE, err), Hint: "modprobe fuse"}
 		default:
 		}
+	}
+	if os.Geteuid() != 0 { // the helper has written its reason on our standard error
+		return &Error{Dir: dir, Err: fmt.Errorf("mount: %s", strings.TrimSpace(err.Error())), Hint: "see what " + helperBinary + " says above"}
 	}
 	return &Error{Dir: dir, Err: fmt.Errorf("mount: %w", err)}
 }
