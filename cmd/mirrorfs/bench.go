@@ -74,9 +74,10 @@ func (c *cli) bench(ctx context.Context, opts benchOptions) (err error) {
 	if err := b.smallFiles(ctx); err != nil {
 		return err
 	}
-	if err := b.memory(ctx); err != nil {
+	if err := b.volume.noteMemory(); err != nil {
 		return err
 	}
+	b.result.ClientBytes, b.result.ClientBytesMax = b.volume.bytes, b.volume.bytesMax
 	return c.print(&b.result, b.result.write)
 }
 
@@ -104,10 +105,9 @@ func newBench(ctx context.Context, l *lab, opts benchOptions) (*benchRun, error)
 	return b, err
 }
 
-// both runs a job on the disk and on the volume and adds a row to the table. amount is
-// what the job does, in units per second of the row.
+// both runs a job on the disk and on the volume and adds a row to the table.
 func (b *benchRun) both(ctx context.Context, job benchJob) error {
-	b.lab.c.sayf("%s, %d threads", job.name, max(job.threads, 1))
+	b.lab.c.sayf("%s, threads: %d", job.name, max(job.threads, 1))
 	row := benchRow{Job: job.name, Threads: max(job.threads, 1), Unit: job.unit}
 	for _, side := range []struct {
 		place benchPlace

@@ -3,13 +3,11 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strconv"
-	"strings"
 )
 
 const (
@@ -170,28 +168,4 @@ func (b *benchRun) settledRedisBytes(ctx context.Context) (int64, error) {
 		return 0, err
 	}
 	return b.volume.redisBytes(ctx)
-}
-
-// memory notes what the client's process takes.
-func (b *benchRun) memory(context.Context) error {
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", b.volume.mount.cmd.Process.Pid))
-	if err != nil {
-		return fmt.Errorf("memory of the mount: %w", err)
-	}
-	for line := range strings.Lines(string(status)) {
-		name, value, _ := strings.Cut(line, ":")
-		var kib int64
-		if name != "VmHWM" && name != "VmRSS" {
-			continue
-		}
-		if _, err := fmt.Sscan(value, &kib); err != nil {
-			return fmt.Errorf("memory of the mount: %w", err)
-		}
-		if name == "VmHWM" {
-			b.result.ClientBytesMax = kib << 10
-		} else {
-			b.result.ClientBytes = kib << 10
-		}
-	}
-	return nil
 }

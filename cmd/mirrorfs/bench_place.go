@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -51,6 +52,8 @@ type benchVolume struct {
 	meta  string
 	mnt   string
 	mount *child
+	// memory of the client: of the mount that runs, and the most of any so far.
+	bytes, bytesMax int64
 }
 
 const benchVolumeName = "bench"
@@ -80,6 +83,9 @@ func (v *benchVolume) root() string { return v.mnt }
 func (v *benchVolume) cool(ctx context.Context, state string) error {
 	if state == benchHot {
 		return nil
+	}
+	if err := v.noteMemory(); err != nil {
+		return err
 	}
 	if err := v.mount.stop(ctx); err != nil {
 		return err
@@ -125,6 +131,30 @@ func (v *benchVolume) redisBytes(ctx context.Context) (int64, error) {
 		return 0, fmt.Errorf("used_memory_startup of Redis: %w", err)
 	}
 	return total - startup, nil
+}
+
+// noteMemory looks at the memory of the mount that runs.
+func (v *benchVolume) noteMemory() error {
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", v.mount.cmd.Process.Pid))
+	if err != nil {
+		return fmt.Errorf("memory of the mount: %w", err)
+	}
+	for line := range strings.Lines(string(status)) {
+		name, value, _ := strings.Cut(line, ":")
+		if name != "VmHWM" && name != "VmRSS" {
+			continue
+		}
+		var kib int64
+		if _, err := fmt.Sscan(value, &kib); err != nil {
+			return fmt.Errorf("memory of the mount: %w", err)
+		}
+		if name == "VmRSS" {
+			v.bytes = kib << 10
+		} else {
+			v.bytesMax = max(v.bytesMax, kib<<10)
+		}
+	}
+	return nil
 }
 
 // subdirs makes directories for threads to work in.

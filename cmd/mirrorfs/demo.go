@@ -131,9 +131,8 @@ func (s *demoSites) writeKept(w io.Writer) {
 	fmt.Fprintf(w, `
 Everything runs until Ctrl-C. To try in another terminal:
 
-  ls %[1]s/src                                  the tree at A
-  ls %[2]s/src                                  the same at B
-  echo hello > %[2]s/hello; cat %[1]s/hello     from B to A
+  diff -r %[1]s/src %[2]s/src
+  echo hello > %[2]s/hello; cat %[1]s/hello
   %[5]s mirror status %[4]s --watch
   %[5]s mirror wait %[4]s
   %[5]s status %[3]s
