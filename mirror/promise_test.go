@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -28,11 +29,11 @@ func TestPromise03TransactionBoundary(t *testing.T) {
 	start(t, cfg)
 	s.wait(t)
 
-	ctx, cancel := context.WithCancel(t.Context())
+	var done atomic.Bool
 	var readers sync.WaitGroup
 	for range 3 {
 		readers.Go(func() {
-			for ctx.Err() == nil {
+			for !done.Load() {
 				if problem := s.half(t.Context(), from, to, moved); problem != "" {
 					t.Error(problem)
 					return
@@ -49,7 +50,7 @@ func TestPromise03TransactionBoundary(t *testing.T) {
 		change(t, w, meta.Rename{OldParent: from, OldName: "x", NewParent: to, NewName: "x", Flags: meta.RenameExchange})
 	}
 	s.wait(t)
-	cancel()
+	done.Store(true)
 	readers.Wait()
 	s.mustBeEqual(t)
 }
