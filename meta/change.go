@@ -220,7 +220,8 @@ type Reserve struct{ Count uint32 }
 func (Reserve) Op() Op { return OpReserve }
 
 // Purge removes an orphan's inode, unless a session has it open (EBUSY) or it
-// has got a name again (ENOENT), and frees the slices that only it used.
+// has got a name again (ENOENT), and frees the slices that only it used. A very large
+// file may go in several purges; it is listed as an orphan until the last.
 type Purge struct{ Orphan Orphan }
 
 // Op is OpPurge.

@@ -65,7 +65,7 @@ local function is_open(p, ino, now)
   return false
 end
 
-local MAXPURGE = 8192 -- chunks that one purge frees
+local MAXPURGE = 2048 -- chunks that one purge frees: some 10 ms
 
 -- purge_content frees what a file holds: all, or its first MAXPURGE chunks. It
 -- returns whether anything is left.
