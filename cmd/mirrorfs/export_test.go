@@ -5,6 +5,8 @@ import (
 	"io"
 
 	"github.com/spf13/cobra"
+
+	"mirrorfs/meta/redis"
 )
 
 func noEnv(string) string { return "" }
@@ -29,4 +31,9 @@ func FormatBytes(n int64) string { return formatBytes(n) }
 func FlagString(n int64) string {
 	b := byteSize(n)
 	return b.String()
+}
+
+// TrimSource is trimSource for tests.
+func TrimSource(ctx context.Context, e *redis.Engine, keep int) error {
+	return trimSource(ctx, e, keep)
 }
