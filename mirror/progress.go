@@ -58,8 +58,14 @@ type progress struct {
 	role meta.Role
 }
 
-func newProgress(now func() time.Time) *progress {
-	return &progress{now: now, note: note{State: StateBootstrapping}}
+// newProgress goes on from what the last runner left: a mirror that was stalled
+// stays so until it has been seen to follow.
+func newProgress(now func() time.Time, last note) *progress {
+	last.LinkDown = time.Time{}
+	if last.State != StateStalled && last.State != StateFenced {
+		last.State, last.Reason = StateBootstrapping, ""
+	}
+	return &progress{now: now, note: last}
 }
 
 // stands notes the state of this site.

@@ -59,7 +59,7 @@ func (r reader) getAttr(ctx context.Context, ino meta.Ino) (meta.Node, meta.Posi
 func (r reader) Lookup(ctx context.Context, parent meta.Ino, name string) (meta.Node, error) {
 	k := entryKey(parent, name)
 	keys := []key{k, {ino: parent, name: anyName}}
-	if name == "." || name == ".." {
+	if meta.CheckName(name) != 0 { // "." or ".." or no name of an entry
 		k = inodeKey(parent)
 		keys = []key{k}
 	}

@@ -330,10 +330,10 @@ func (s *redisSites) stalls(t *testing.T, reason string) {
 	t.Helper()
 	before := mustState(t, s.near2())
 	start(t, s.config(t))
-	until(t, "it stalls", func() bool { return s.status(t).State == mirror.StateStalled })
-	if st := s.status(t); !strings.Contains(st.Reason, reason) {
-		t.Errorf("reason %q: want %q in it", st.Reason, reason)
-	}
+	until(t, "it stalls because "+reason, func() bool {
+		st := s.status(t)
+		return st.State == mirror.StateStalled && strings.Contains(st.Reason, reason)
+	})
 	if after := mustState(t, s.near2()); after.Position.Before(before.Position) {
 		t.Errorf("the mirror went from %s to %s", before.Position, after.Position)
 	}

@@ -124,17 +124,13 @@ func Run(ctx context.Context, cfg Config) error {
 	if err := cfg.setDefaults(); err != nil {
 		return err
 	}
-	info, err := Of(ctx, cfg.Replica)
+	r, err := newRunner(ctx, cfg)
 	if ctx.Err() != nil {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	if info.Removed {
-		return ErrRemoved
-	}
-	r := &runner{cfg: cfg, info: info, progress: newProgress(cfg.Now)}
 	if r.metrics, err = newRunnerMetrics(cfg.Metrics, r.progress); err != nil {
 		return err
 	}
@@ -147,6 +143,26 @@ func Run(ctx context.Context, cfg Config) error {
 		return nil
 	}
 	return err
+}
+
+// newRunner reads what this site knows of its mirror.
+func newRunner(ctx context.Context, cfg Config) (*runner, error) {
+	local, err := cfg.Replica.Local(ctx)
+	if err != nil {
+		return nil, err
+	}
+	info, err := infoFrom(local)
+	if err != nil {
+		return nil, err
+	}
+	if info.Removed {
+		return nil, ErrRemoved
+	}
+	last, err := noteFrom(local)
+	if err != nil {
+		return nil, err
+	}
+	return &runner{cfg: cfg, info: info, progress: newProgress(cfg.Now, last)}, nil
 }
 
 // sourceError is a failure of the source or of the way to it, as opposed to one

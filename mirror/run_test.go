@@ -311,10 +311,10 @@ func TestPromise04NeverAHole(t *testing.T) {
 				return &repairable{tampered: u, repaired: &repaired}, err
 			}
 			start(t, cfg)
-			until(t, "it stops", func() bool { return w.status(t).State == c.state })
-			if st := w.status(t); !strings.Contains(st.Reason, c.reason) {
-				t.Errorf("reason %q: want %q in it", st.Reason, c.reason)
-			}
+			until(t, "it stops because "+c.reason, func() bool {
+				st := w.status(t)
+				return st.State == c.state && strings.Contains(st.Reason, c.reason)
+			})
 			// What is here is served, and equals the source at one position.
 			mustBePrefix(t, w)
 			repaired.Store(true)
