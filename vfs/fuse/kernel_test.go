@@ -42,6 +42,55 @@ func TestListed(t *testing.T) {
 	}
 }
 
+// TestSubdir shows a directory of the volume as the root: its node ID differs
+// from its inode number, and nothing leads out of it.
+func TestSubdir(t *testing.T) {
+	c := childConfig{Meta: newVolume(t, "test"), Bucket: t.TempDir()}
+	whole := mount(t, c)
+	if err := os.MkdirAll(filepath.Join(whole.Dirs[0], "a", "b"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	write(t, filepath.Join(whole.Dirs[0], "a", "b", "f"), "inside")
+	c.Subdir = "a/b"
+	part := mount(t, c)
+	dir := part.Dirs[0]
+	if got := read(t, filepath.Join(dir, "f")); got != "inside" {
+		t.Errorf("read %q", got)
+	}
+	var st, top unix.Stat_t
+	if err := errors.Join(unix.Stat(dir, &st), unix.Stat(filepath.Join(whole.Dirs[0], "a", "b"), &top)); err != nil {
+		t.Fatal(err)
+	}
+	if st.Ino != top.Ino {
+		t.Errorf("the root has inode %d, want %d", st.Ino, top.Ino)
+	}
+	for _, err := range []error{
+		os.Mkdir(filepath.Join(dir, "d"), 0o755),
+		os.Rename(filepath.Join(dir, "f"), filepath.Join(dir, "d", "g")),
+		os.Rename(filepath.Join(dir, "d", "g"), filepath.Join(dir, "h")),
+		os.Link(filepath.Join(dir, "h"), filepath.Join(dir, "i")),
+		os.Symlink("h", filepath.Join(dir, "s")),
+		os.Chmod(dir, 0o700),
+	} {
+		if err != nil {
+			t.Error(err)
+		}
+	}
+	if got := read(t, filepath.Join(dir, "s")); got != "inside" {
+		t.Errorf("read %q", got)
+	}
+	names := func(dir string) string {
+		entries, err := os.ReadDir(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return fmt.Sprint(entries)
+	}
+	if here, there := names(dir), names(filepath.Join(whole.Dirs[0], "a", "b")); here != there {
+		t.Errorf("the root holds %s, the directory %s", here, there)
+	}
+}
+
 // TestRefused: what is not implemented is refused so that programs do without.
 func TestRefused(t *testing.T) {
 	p := mount(t, childConfig{})
