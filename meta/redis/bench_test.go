@@ -88,6 +88,19 @@ func change(e *redis.Engine, c meta.Change) error {
 	return err
 }
 
+// makePath makes a/b/c/d.
+func makePath(b *testing.B, e *redis.Engine) {
+	b.Helper()
+	parent := meta.RootIno
+	for _, name := range []string{"a", "b", "c", "d"} {
+		res, err := e.Change(b.Context(), meta.Make{Parent: parent, Name: name, Mode: meta.TypeDir | 0o755})
+		if err != nil {
+			b.Fatal(err)
+		}
+		parent = res.Node.Ino
+	}
+}
+
 func operations() []operation {
 	const first = meta.RootIno + 1
 	var small atomic.Uint64 // the directory of the last hundred files
@@ -123,6 +136,14 @@ func operations() []operation {
 		}},
 		{"getattr", makeFiles, func(e *redis.Engine, i int) error {
 			_, err := e.GetAttr(context.Background(), first+meta.Ino(i))
+			return err
+		}},
+		{"readdir-1000", func(b *testing.B, e *redis.Engine, _ int) { makeFiles(b, e, 1000) }, func(e *redis.Engine, _ int) error {
+			_, err := e.ReadDir(context.Background(), meta.RootIno, "", 1000)
+			return err
+		}},
+		{"resolve-4", func(b *testing.B, e *redis.Engine, _ int) { makePath(b, e) }, func(e *redis.Engine, _ int) error {
+			_, err := e.Resolve(context.Background(), meta.RootIno, "a/b/c/d")
 			return err
 		}},
 		{"heartbeat", nil, func(e *redis.Engine, _ int) error { return e.Heartbeat(context.Background(), nil) }},

@@ -8,6 +8,7 @@ import (
 	"os"
 
 	goredis "github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/logging"
 
 	"mirrorfs/meta/redis/local"
 )
@@ -15,6 +16,8 @@ import (
 // dial makes a client for an address. A local server is started if it does not run;
 // otherwise nothing is sent yet.
 func dial(ctx context.Context, a Address, opts *Options) (goredis.UniversalClient, error) {
+	// go-redis writes lost connections to stderr, for the whole process. We return or log them.
+	logging.Disable()
 	o := &goredis.UniversalOptions{
 		Addrs: a.Hosts, DB: a.DB, Username: a.User, Password: a.Password, MasterName: a.Master,
 		SentinelPassword: opts.SentinelPassword, IsClusterMode: a.Cluster,

@@ -168,7 +168,7 @@ end
 -- C.finish, or an error. An error is not kept as an answer is. But when a request that is
 -- sent again fails, or finds nothing to do, its number is given up: an earlier one may still be
 -- on its way, and must not be made when it comes.
-local function change(name, fn, mode)
+local function change(name, fn, mode, flags)
   define(name, function(keys, args)
     local c, answer = C.begin(keys, args, mode)
     if not c then return answer end
@@ -177,5 +177,8 @@ local function change(name, fn, mode)
       call('HSET', c.key, args[4], sub(c.start, 21) .. sub(c.time, 7))
     end
     return answer
-  end)
+  end, flags)
 end
+
+-- FREES flags what makes room: it must work when memory is full.
+local FREES = {'allow-oom'}

@@ -14,7 +14,7 @@ define('reset_begin', function(keys, args)
   if role == 'S' then return fail('EROFS', 'readonly') end
   call('HSET', keys[1], 'state', string.rep('\0', 53) .. 'B\0\0\0\0\0\0')
   return 1
-end)
+end, FREES)
 
 -- reset_end, when only the state is left: the state to begin from; the volume as JSON.
 define('reset_end', function(keys, args)
@@ -115,4 +115,4 @@ define('trim', function(keys, args)
   if number(args[3]) < n then n = number(args[3]) end
   if n <= 0 then return 0 end
   return call('XTRIM', key, 'MAXLEN', length - n)
-end)
+end, FREES)

@@ -38,7 +38,7 @@ change('session_end', function(c, args)
   T.del_session(c.p, session)
   C.effect(c, 's' .. session)
   return C.finish(c, 0)
-end, ADMIN)
+end, ADMIN, FREES)
 
 -- heartbeat is no change: session; milliseconds to live; time; inodes that it has open...
 define('heartbeat', function(keys, args)
@@ -54,7 +54,7 @@ define('heartbeat', function(keys, args)
   end
   call('PEXPIRE', key, args[2])
   return 1
-end)
+end, FREES)
 
 -- is_open reports whether a session that lives has an inode open.
 local function is_open(p, ino, now)
@@ -108,7 +108,7 @@ change('purge', function(c, args)
   T.del_orphan(c.p, ino, parent, name)
   C.effect(c, pack('>c1I6I6I6B', 'o', ms, ino, parent, #name) .. name)
   return C.finish(c, ino)
-end)
+end, nil, FREES)
 
 -- reserve: how many slice numbers. The answer is about the first.
 change('reserve', function(c, args)
