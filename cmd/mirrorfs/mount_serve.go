@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path"
+	"strings"
 	"sync"
 	"time"
 
@@ -45,8 +46,11 @@ func (c *cli) openData(v *volume, dir string, opts mountOptions, reg prometheus.
 		}
 		return nil, hintf(err, "name a directory that can be written: --cache-dir DIR")
 	}
+	// A bucket in a directory is as near as the cache: to write each block there
+	// twice would cost a third of the speed and save nothing.
+	near := strings.HasPrefix(v.Settings.Sites[v.Home].Bucket, "file:")
 	blocks, err := chunk.New(v.Store, cache, chunk.Options{
-		BlockBytes: v.Settings.BlockBytes, BufferBytes: int64(opts.bufferSize), Logger: c.log, Metrics: reg,
+		NoWriteThrough: near, BlockBytes: v.Settings.BlockBytes, BufferBytes: int64(opts.bufferSize), Logger: c.log, Metrics: reg,
 	})
 	if err != nil {
 		return nil, errors.Join(err, cache.Close())
