@@ -48,7 +48,7 @@ func answer[T any](ctx context.Context, r reader, q query[T]) (T, meta.Position,
 	if copying || ask && !e.far.down() || e.lagging(ctx) {
 		p := far(ctx, r, q)
 		if !copying && isUnreachable(p.err) {
-			// Nothing was ever seen that would make what is here too old.
+			// The floor alone says what is too old to be shown.
 			p = near(ctx, r, q, floor)
 		}
 		if copying || !errors.Is(p.err, meta.ErrBehind) {

@@ -190,7 +190,8 @@ func (e *Engine) learnChange(c meta.Change, res *meta.Result) {
 func (e *Engine) learnEffect(at meta.Position, f *meta.Effect) {
 	switch f.Kind {
 	case meta.EffectInode:
-		e.floors.raise(at, inodeKey(f.Ino), content{attr: &f.Attr})
+		attr := f.Attr // the rest of the reply need not live as long
+		e.floors.raise(at, inodeKey(f.Ino), content{attr: &attr})
 	case meta.EffectInodeGone:
 		e.floors.raise(at, inodeKey(f.Ino), content{gone: true})
 	case meta.EffectEntry:

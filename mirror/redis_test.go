@@ -289,6 +289,45 @@ func TestRedisCutLinkWhileCopying(t *testing.T) {
 	s.mustBeEqual(t)
 }
 
+// Connections of both sites break again and again.
+func TestRedisBrokenConnections(t *testing.T) {
+	s := redisWorld(t)
+	writer := newChurn(session(t, s.local(t)), seeded(t), "w")
+	s.add(t)
+	start(t, s.config(t))
+	for range 15 {
+		writer.run(t, 50)
+		cli(t, s.near, "CLIENT", "KILL", "TYPE", "normal")
+		cli(t, s.sourceAddr, "CLIENT", "KILL", "TYPE", "normal")
+	}
+	s.mustBeEqual(t)
+}
+
+// Neither site's log grows for ever, and the source's keeps what a mirror lacks.
+func TestRedisTrimsLogs(t *testing.T) {
+	s := redisWorld(t)
+	writer := newChurn(session(t, s.local(t)), seeded(t), "w")
+	s.add(t)
+	cfg := s.config(t)
+	cfg.TrimInterval, cfg.KeepRecords = 20*time.Millisecond, 10
+	stop := start(t, cfg)
+	writer.run(t, 500)
+	s.wait(t)
+	short := func(m meta.Source) bool {
+		head := mustState(t, m).Position
+		_, err := m.Tail(t.Context(), meta.Position{Epoch: head.Epoch, Seq: head.Seq - 50}, 1, 0)
+		return errors.Is(err, meta.ErrGap)
+	}
+	until(t, "both logs are short", func() bool { return short(s.source) && short(s.near2()) })
+	stop()
+	writer.run(t, 300)
+	if _, err := s.source.TrimLog(t.Context(), 10); err != nil {
+		t.Fatal(err)
+	}
+	start(t, cfg)
+	s.mustBeEqual(t)
+}
+
 func TestRedisTwoRunners(t *testing.T) {
 	s := redisWorld(t)
 	writer := newChurn(session(t, s.local(t)), seeded(t), "w")

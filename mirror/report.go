@@ -47,7 +47,7 @@ func (r *runner) writeNote(ctx context.Context) {
 }
 
 // report tells the source how far this mirror is, learns where the source is, and
-// trims the source's log. Failures are left to the next time: whether the link
+// trims the logs of both. Failures are left to the next time: whether the link
 // is up is for follow to say.
 func (r *runner) report(ctx context.Context, src Upstream) error {
 	tick := time.NewTicker(r.cfg.ReportInterval)
@@ -106,15 +106,25 @@ func (r *runner) askHead(ctx context.Context, src Upstream) {
 	}
 }
 
+// trimmer is a log that can be cut: the source's, and that of a site that keeps one.
+type trimmer interface {
+	TrimLog(ctx context.Context, keep int) (int64, error)
+}
+
 func (r *runner) trim(ctx context.Context, src Upstream) {
+	r.trimLog(ctx, "source", src)
+	if own, ok := r.cfg.Replica.(trimmer); ok {
+		r.trimLog(ctx, r.info.Name, own)
+	}
+}
+
+func (r *runner) trimLog(ctx context.Context, site string, log trimmer) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	n, err := src.TrimLog(ctx, r.cfg.KeepRecords)
+	n, err := log.TrimLog(ctx, r.cfg.KeepRecords)
 	if err != nil {
-		r.cfg.Logger.DebugContext(ctx, "the source's log was not trimmed", slog.Any("error", err))
-		return
-	}
-	if n > 0 {
-		r.cfg.Logger.DebugContext(ctx, "the source's log was trimmed", slog.Int64("records", n))
+		r.cfg.Logger.DebugContext(ctx, "a log was not trimmed", slog.String("site", site), slog.Any("error", err))
+	} else if n > 0 {
+		r.cfg.Logger.DebugContext(ctx, "a log was trimmed", slog.String("site", site), slog.Int64("records", n))
 	}
 }

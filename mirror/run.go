@@ -42,7 +42,8 @@ type Config struct {
 	// mirror is, if that has changed; default 1 s.
 	ReportInterval time.Duration
 	// TrimInterval is how often the source's log is trimmed behind the slowest
-	// mirror, and KeepRecords how many it keeps at least; defaults 30 s and 10,000.
+	// mirror, and this site's own log too, and KeepRecords how many each keeps at
+	// least; defaults 30 s and 10,000.
 	TrimInterval time.Duration
 	KeepRecords  int
 	// StallRetry is how often a stalled mirror looks whether the source was
