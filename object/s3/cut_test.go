@@ -150,8 +150,12 @@ func TestCutPutIfAbsent(t *testing.T) {
 	}
 }
 
-// TestConnectionsAreKept: as many connections as requests at once, no more, also
-// when a reader takes exactly the bytes that it asked for and no EOF.
+// TestConnectionsAreKept: connections are used again instead of made for each
+// request, also when a reader takes exactly the bytes that it asked for and no
+// EOF. A client's last connection may still be on its way back when it asks for
+// the next, and a dial that was begun meanwhile is finished: so per client there
+// are at most one in use, one on its way back and one dialled, however many
+// requests are made.
 func TestConnectionsAreKept(t *testing.T) {
 	c := newCutter(t, serve(t))
 	s := object.WithRetry(c.open(t, "bucket"), object.RetryOptions{})
@@ -185,7 +189,7 @@ func TestConnectionsAreKept(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if n := c.connections(); n > clients+1 {
-		t.Errorf("%d connections for %d clients", n, clients)
+	if n := c.connections(); n > 3*clients {
+		t.Errorf("%d connections for %d clients and %d requests", n, clients, 2*clients*rounds)
 	}
 }
