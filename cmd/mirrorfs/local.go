@@ -52,7 +52,10 @@ func newLocalAction(c *cli, name, short string, act func(context.Context, string
 		Example: "  mirrorfs local " + name + " /var/lib/mirrorfs/meta",
 		Args:    exactArgs("DIR"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			dir := strings.TrimPrefix(args[0], "local:")
+			dir, isAddress := strings.CutPrefix(args[0], "local:")
+			if isAddress {
+				dir, _, _ = strings.Cut(dir, "?")
+			}
 			ctx, cancel := context.WithTimeout(cmd.Context(), localTimeout)
 			defer cancel()
 			info, err := act(ctx, dir)

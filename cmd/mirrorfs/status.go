@@ -132,8 +132,12 @@ func (r *statusResult) write(out io.Writer) {
 		row(fmt.Sprintf("site %d", id), "%s, %s", site.Name, bucket)
 	}
 	for _, s := range r.Sessions {
-		row("client", "%s of %s, process %d, %s, since %s, expires %s", s.Info.Kind, s.Info.Host, s.Info.PID, s.Info.Mount,
-			s.Info.Started.Format(time.DateTime), s.Expires.Format(time.TimeOnly))
+		expires := ""
+		if r.Role == "source" { // a mirror is not told of heartbeats
+			expires = ", expires " + s.Expires.Format(time.TimeOnly)
+		}
+		row("client", "%s of %s, process %d, %s, since %s%s", s.Info.Kind, s.Info.Host, s.Info.PID, s.Info.Mount,
+			s.Info.Started.Format(time.DateTime), expires)
 	}
 	_ = w.Flush()
 }
