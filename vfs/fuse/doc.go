@@ -4,7 +4,8 @@
 //
 // # What it guarantees
 //
-// The adapter holds no metadata of its own. A node ID is an inode number (except
+// The adapter holds no metadata of its own, except the size that the kernel was
+// told last of files: an open must know whether it is right. A node ID is an inode number (except
 // for the root of a subtree mount, whose node ID the protocol fixes at 1), so
 // FORGET is nothing to do, and numbers are never used twice, so the generation is
 // fixed. Permissions are checked by the kernel (default_permissions), with the
@@ -21,8 +22,9 @@
 //
 // # Locks
 //
-// The table of handles has one lock, taken for a look-up and never held across a
-// call. There are no others.
+// The tables of handles, the sizes and the watcher of requests have a lock each
+// (the sizes one per slot), taken for a memory operation and never held across a
+// call or another lock; a request's own lock comes before the watcher's.
 //
 // # What it is not
 //
