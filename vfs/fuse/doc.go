@@ -5,10 +5,10 @@
 // # What it guarantees
 //
 // The adapter holds no metadata of its own, except the size that the kernel was
-// told last of files: an open must know whether it is right. A node ID is an inode number (except
-// for the root of a subtree mount, whose node ID the protocol fixes at 1), so
-// FORGET is nothing to do, and numbers are never used twice, so the generation is
-// fixed. Permissions are checked by the kernel (default_permissions), with the
+// told last of files: an open must know whether it is right. A node ID is an inode
+// number (except for the root of a subtree mount, whose node ID the protocol fixes
+// at 1), so FORGET is nothing to do, and numbers are never used twice, so the
+// generation is fixed. Permissions are checked by the kernel (default_permissions), with the
 // attributes that it caches for Options.AttrTimeout.
 //
 // A change that was begun is made, also when the program that asked for it gets a
