@@ -69,6 +69,7 @@ type floors struct {
 	byKey   map[key]floor
 	queue   []queued      // keys in the order in which they got a floor
 	all     meta.Position // floor of everything
+	reading []*reading    // reads under way, in the order in which they began
 	top     meta.Position // highest floor ever given
 	asks    int           // how many of byKey have ask set
 }
@@ -106,6 +107,14 @@ func (t *floors) needAll() (at meta.Position, ask bool) {
 	return later(t.applied, t.top), t.asks > 0
 }
 
+// above gives the floor of a key if that is above the position of an answer.
+func (t *floors) above(at meta.Position, k key) (floor, bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	f, ok := t.byKey[k]
+	return f, ok && at.Before(f.at)
+}
+
 // get gives the floor of a key unless it is reached here.
 func (t *floors) get(k key) (floor, bool) {
 	t.mu.Lock()
@@ -125,12 +134,47 @@ func (t *floors) observe(at meta.Position) {
 	t.drop()
 }
 
+// reading is a read under way whose answer will tell of more keys than it was asked
+// for: the child of a name, the entries of a directory. Their floors are checked when
+// it is there, so those that this site reaches meanwhile must not be dropped before.
+type reading struct {
+	from meta.Position // what this site had reached when it began
+	done bool
+}
+
+func (t *floors) begin() *reading {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	r := &reading{from: t.applied}
+	t.reading = append(t.reading, r)
+	return r
+}
+
+func (t *floors) end(r *reading) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	r.done = true
+	for len(t.reading) > 0 && t.reading[0].done {
+		t.reading = t.reading[1:]
+	}
+	t.drop()
+}
+
+// reached is up to where floors can be dropped: nothing under way is older.
+func (t *floors) reached() meta.Position {
+	if len(t.reading) > 0 {
+		return t.reading[0].from
+	}
+	return t.applied
+}
+
 // drop removes the floors that this site has reached.
 func (t *floors) drop() {
+	reached := t.reached()
 	n := 0
-	for n < len(t.queue) && !t.applied.Before(t.queue[n].at) {
+	for n < len(t.queue) && !reached.Before(t.queue[n].at) {
 		k := t.queue[n].k
-		if f, ok := t.byKey[k]; ok && !f.ask && !t.applied.Before(f.at) {
+		if f, ok := t.byKey[k]; ok && !f.ask && !reached.Before(f.at) {
 			delete(t.byKey, k)
 		}
 		n++
@@ -151,7 +195,11 @@ func (t *floors) raise(at meta.Position, k key, what content) {
 		t.byKey[k] = f
 	}
 	if !t.applied.Before(at) {
-		if !f.ask && !t.applied.Before(f.at) {
+		switch {
+		case f.ask:
+		case t.reached().Before(f.at): // the queue may have passed it while ask was set
+			t.queue = append(t.queue, queued{at: f.at, k: k})
+		default:
 			delete(t.byKey, k)
 		}
 		return

@@ -261,6 +261,76 @@ func TestPromise06NeverBackInTimeAfterAFarRead(t *testing.T) {
 	}
 }
 
+// hooked calls a function between the answer to a listing or lookup and its return.
+type hooked struct {
+	meta.Engine
+	hook func()
+}
+
+type hookedReader struct {
+	meta.Reader
+	hook func()
+}
+
+func (h *hooked) View(opts meta.ViewOptions) meta.Reader {
+	return &hookedReader{Reader: h.Engine.View(opts), hook: h.hook}
+}
+
+func (r *hookedReader) ReadDir(ctx context.Context, d meta.Ino, after string, limit int) (meta.Page, error) {
+	p, err := r.Reader.ReadDir(ctx, d, after, limit)
+	r.hook()
+	return p, err
+}
+
+func (r *hookedReader) Lookup(ctx context.Context, d meta.Ino, name string) (meta.Node, error) {
+	n, err := r.Reader.Lookup(ctx, d, name)
+	r.hook()
+	return n, err
+}
+
+// While an old answer is on its way, another read sees this site catch up: that
+// must not make the old answer pass for a new one.
+func TestOldAnswerOvertakenByANewOne(t *testing.T) {
+	s := stillMirror(t, mirror.EngineOptions{})
+	other := session(t, mustClient(t, s.world))
+	f := change(t, other, file(meta.RootIno, "f")).Node.Ino
+	s.catchUp(t)
+	var e *mirror.Engine
+	var err error
+	busy := false
+	near := &hooked{Engine: s.nearClient(), hook: func() {
+		if busy {
+			return
+		}
+		busy = true
+		s.catchUp(t)
+		if n, err := e.GetAttr(t.Context(), meta.RootIno); err != nil || n.Ino != meta.RootIno {
+			t.Errorf("getattr: %+v, %v", n, err)
+		}
+		busy = false
+	}}
+	if e, err = mirror.NewEngine(mirror.EngineOptions{Near: near, Dial: s.client}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = e.Close() })
+	session(t, e)
+	for i := range uint32(2) {
+		change(t, e, meta.SetAttr{Ino: f, Set: meta.SetMode, Mode: 0o600 + i})
+		var n meta.Node
+		if i == 0 {
+			n, err = e.Lookup(t.Context(), meta.RootIno, "f")
+		} else {
+			var p meta.Page
+			if p, err = e.ReadDir(t.Context(), meta.RootIno, "", 10); err == nil {
+				n = p.Entries[0].Node
+			}
+		}
+		if err != nil || n.Attr.Mode&0o777 != 0o600+i {
+			t.Errorf("read %d after a change gave %o, %v", i, n.Attr.Mode, err)
+		}
+	}
+}
+
 // The source refuses a change because of what this site does not know yet: the
 // next look must show it.
 func TestRefusedChangeShowsItsReason(t *testing.T) {

@@ -63,6 +63,8 @@ func (r reader) Lookup(ctx context.Context, parent meta.Ino, name string) (meta.
 		k = inodeKey(parent)
 		keys = []key{k}
 	}
+	reading := r.e.floors.begin()
+	defer r.e.floors.end(reading)
 	n, at, err := answer(ctx, r, query[meta.Node]{
 		op:   "lookup",
 		keys: keys,
@@ -102,8 +104,7 @@ func (r reader) Lookup(ctx context.Context, parent meta.Ino, name string) (meta.
 // parentSays mends the error of a lookup here when the parent is newer than what
 // is here: a file that was just made is no directory, whatever is missing.
 func (r reader) parentSays(ctx context.Context, parent meta.Ino, name string, at meta.Position, err error) (meta.Position, error) {
-	f, ok := r.e.floors.get(inodeKey(parent))
-	if !ok || !at.Before(f.at) || !errors.Is(err, syscall.ENOENT) {
+	if _, newer := r.e.floors.above(at, inodeKey(parent)); !newer || !errors.Is(err, syscall.ENOENT) {
 		return at, err
 	}
 	n, nodeAt, nodeErr := r.atLeast(at).getAttr(ctx, parent)
@@ -116,12 +117,14 @@ func (r reader) parentSays(ctx context.Context, parent meta.Ino, name string, at
 // freshen completes a node that was found at a position with attributes that are
 // not older than any seen before.
 func (r reader) freshen(ctx context.Context, n meta.Node, at meta.Position) (meta.Node, meta.Position, error) {
-	f, ok := r.e.floors.get(inodeKey(n.Ino))
+	f, newer := r.e.floors.above(at, inodeKey(n.Ino))
 	switch {
-	case n.Attr.Mode != 0 && (!ok || !at.Before(f.at)):
+	case n.Attr.Mode != 0 && !newer:
 		return n, at, nil
-	case ok && f.what.attr != nil && !f.at.Before(at):
-		return meta.Node{Ino: n.Ino, Attr: *f.what.attr}, later(at, f.at), nil
+	case newer && f.what.attr != nil:
+		return meta.Node{Ino: n.Ino, Attr: *f.what.attr}, f.at, nil
+	case newer:
+		at = f.at
 	}
 	n, nodeAt, err := r.atLeast(at).getAttr(ctx, n.Ino)
 	return n, later(at, nodeAt), err
@@ -142,6 +145,8 @@ func (r reader) Resolve(ctx context.Context, dir meta.Ino, path string) ([]meta.
 // ReadDir is meta.Reader's.
 func (r reader) ReadDir(ctx context.Context, dir meta.Ino, after string, limit int) (meta.Page, error) {
 	keys := []key{{ino: dir}, {ino: dir, name: listing}}
+	reading := r.e.floors.begin()
+	defer r.e.floors.end(reading)
 	for {
 		page, at, err := answer(ctx, r, query[meta.Page]{
 			op:   "readdir",
