@@ -135,7 +135,9 @@ func connect(ctx context.Context, address string, opts Options) (*server, error)
 	}
 	s := &server{client: client, opts: opts, addr: a, meters: meters}
 	// Later calls are repeated for a while; a server that is not there at all is told at once.
-	if err := client.Ping(ctx).Err(); err != nil && !isPassing(err) {
+	var refused goredis.Error
+	err = client.Ping(ctx).Err()
+	if answered := errors.As(err, &refused); answered && !isPassing(err) || !answered && err != nil && !mayBeSent(err) {
 		return nil, errors.Join(s.fail(ctx, meta.Error{Op: "open"}, err), client.Close())
 	}
 	return s, nil

@@ -23,11 +23,11 @@ const maxBytesPerFile = 170
 // TestMemoryPerFile measures it in directories of 1,000 files and in one large one.
 // MIRRORFS_LONG makes the large one 1,000,000.
 func TestMemoryPerFile(t *testing.T) {
-	large := 50_000
+	large := 30_000
 	if os.Getenv("MIRRORFS_LONG") != "" {
 		large = 1_000_000
 	}
-	for _, c := range []struct{ dirs, files int }{{50, 1000}, {1, large}} {
+	for _, c := range []struct{ dirs, files int }{{20, 1000}, {1, large}} {
 		t.Run(fmt.Sprintf("%dx%d", c.dirs, c.files), func(t *testing.T) {
 			perFile := measureMemory(t, c.dirs, c.files)
 			t.Logf("%.1f bytes per file", perFile)

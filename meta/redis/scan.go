@@ -193,12 +193,13 @@ func (e *Engine) scanRest(ctx context.Context, p place, limit int) (meta.Batch, 
 		return meta.Batch{}, fmt.Errorf("scan cursor: %w", errMalformed)
 	}
 	var pairs []string
+	var next uint64 // not cursor: an attempt that fails sets it
 	err = e.ask(ctx, "scan", func(ctx context.Context) (err error) {
 		scan := e.client.HScan
 		if table.sorted {
 			scan = e.client.ZScan
 		}
-		pairs, cursor, err = scan(ctx, e.prefix()+table.key, cursor, "", int64(limit)).Result()
+		pairs, next, err = scan(ctx, e.prefix()+table.key, cursor, "", int64(limit)).Result()
 		return err
 	})
 	if err != nil {
@@ -213,8 +214,8 @@ func (e *Engine) scanRest(ctx context.Context, p place, limit int) (meta.Batch, 
 		b.Effects = append(b.Effects, effect...)
 	}
 	switch {
-	case cursor != 0:
-		b.Next = place{stage: p.stage, done: p.done, at: formatUint(cursor)}.cursor()
+	case next != 0:
+		b.Next = place{stage: p.stage, done: p.done, at: formatUint(next)}.cursor()
 	case table.next != 0:
 		b.Next = place{stage: table.next, done: p.done, at: "0"}.cursor()
 	}
