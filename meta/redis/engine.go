@@ -58,6 +58,9 @@ func Open(ctx context.Context, address string, opts Options) (*Engine, error) {
 // exist yet. Until Replica.Reset, only Local, SetLocal and State make sense, and State
 // is meta.ErrNoVolume.
 func OpenReplica(ctx context.Context, address, volume string, opts Options) (*Engine, error) {
+	if err := checkVolumeName(volume); err != nil {
+		return nil, err
+	}
 	s, err := connect(ctx, address, opts)
 	if err != nil {
 		return nil, err
@@ -76,9 +79,6 @@ func OpenReplica(ctx context.Context, address, volume string, opts Options) (*En
 // Format makes a volume and returns an engine on it, without a session.
 // meta.ErrVolumeExists when there is one of that name.
 func Format(ctx context.Context, address string, v meta.Volume, opts Options) (*Engine, error) {
-	if err := checkVolumeName(v.Name); err != nil {
-		return nil, err
-	}
 	e, err := OpenReplica(ctx, address, v.Name, opts)
 	if err != nil {
 		return nil, err

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"net"
 	"os"
+	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -236,8 +238,8 @@ func (c *mutableConn) Write(b []byte) (int, error) {
 	return c.Conn.Write(b)
 }
 
-// The same engine goes on when its local server was stopped and started again, with all
-// that it had acknowledged.
+// The same engine goes on when its local server was stopped or killed and started again,
+// with all that it had acknowledged.
 func TestLocalServerRestarts(t *testing.T) {
 	dir, err := os.MkdirTemp("", "mfs") //nolint:usetesting // t.TempDir is too long for a socket
 	if err != nil {
@@ -259,7 +261,9 @@ func TestLocalServerRestarts(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := local.Stop(t.Context(), dir); err != nil {
+		if i == 0 {
+			kill(t, filepath.Join(dir, "redis.pid"))
+		} else if err := local.Stop(t.Context(), dir); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := local.Start(t.Context(), dir); err != nil {
@@ -272,4 +276,21 @@ func TestLocalServerRestarts(t *testing.T) {
 	if w, err := e.CheckServer(t.Context()); err != nil || len(w) > 0 {
 		t.Errorf("a local server has warnings %v, %v", w, err)
 	}
+}
+
+// kill ends a process that no one has to be asked about, and waits until it is gone.
+func kill(t *testing.T, pidFile string) {
+	t.Helper()
+	text, err := os.ReadFile(pidFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	waitUntil(t, func() bool { return errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) })
 }
