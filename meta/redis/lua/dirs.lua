@@ -67,9 +67,10 @@ local function split(p, d, key, name, next)
   return next + 1
 end
 
--- find returns the entry number of a name, or false.
+-- find returns the entry number of a name, or false, and its page as T.page gives it.
 function T.find(p, d, name, next)
-  return call('HGET', (T.page(p, d, name, next)), name)
+  local key, member = T.page(p, d, name, next)
+  return call('HGET', key, name), key, member
 end
 
 -- add_entry puts an entry that must not exist; count is how many the directory
@@ -89,9 +90,9 @@ function T.put_entry(p, d, name, entry, next)
 end
 
 -- del_entry removes an entry, and pages that become empty. It returns the next
--- page number.
-function T.del_entry(p, d, name, next)
-  local key, member = T.page(p, d, name, next)
+-- page number. key and member are what find has returned, or nil.
+function T.del_entry(p, d, name, next, key, member)
+  if not key then key, member = T.page(p, d, name, next) end
   call('HDEL', key, name)
   if next == 0 or call('EXISTS', key) == 1 then return next end
   local x = p .. 'x' .. d

@@ -85,21 +85,22 @@ change('link', function(c, args)
   return C.finish(c, ino)
 end)
 
--- entry_ino finds a name and returns the inode's number, value and kind, or nil and the error.
+-- entry_of finds a name and returns the inode's number and value, or nil and the error;
+-- and its page.
 local function entry_of(c, d, dir, name)
-  local entry = T.find(c.p, d, name, next_page(dir))
+  local entry, key, member = T.find(c.p, d, name, next_page(dir))
   if not entry then return nil, fail('ENOENT') end
   entry = number(entry)
   local ino = (entry - entry % 16) / 16
   local v = C.get(c, ino)
   if not v then return nil, fail('EIO', 'dangling') end
-  return ino, v
+  return ino, v, key, member
 end
 
--- remove_entry takes a name out of a directory.
-local function remove_entry(c, d, dir, name, subdirs)
+-- remove_entry takes a name out of its page of a directory.
+local function remove_entry(c, d, dir, name, subdirs, key, member)
   local parent = number(d)
-  put_dir(c, parent, dir, -1, -subdirs, T.del_entry(c.p, d, name, next_page(dir)))
+  put_dir(c, parent, dir, -1, -subdirs, T.del_entry(c.p, d, name, next_page(dir), key, member))
   del_entry_effect(c, parent, name)
 end
 
@@ -108,11 +109,11 @@ change('unlink', function(c, args)
   local d, name = args[6], args[7]
   local dir, err = C.dir(c, number(d))
   if not dir then return err end
-  local ino, v = entry_of(c, d, dir, name)
+  local ino, v, key, member = entry_of(c, d, dir, name)
   if not ino then return v end
   if kind_of(v) == 4 then return fail('EISDIR') end
   lose_name(c, ino, v, number(d), name)
-  remove_entry(c, d, dir, name, 0)
+  remove_entry(c, d, dir, name, 0, key, member)
   return C.finish(c, ino)
 end, nil, FREES)
 
@@ -128,11 +129,11 @@ change('rmdir', function(c, args)
   local d, name = args[6], args[7]
   local dir, err = C.dir(c, number(d))
   if not dir then return err end
-  local ino, v = entry_of(c, d, dir, name)
+  local ino, v, key, member = entry_of(c, d, dir, name)
   if not ino then return v end
   if kind_of(v) ~= 4 then return fail('ENOTDIR') end
   if size_of(v) > 0 then return fail('ENOTEMPTY') end
   drop_dir(c, ino, v)
-  remove_entry(c, d, dir, name, 1)
+  remove_entry(c, d, dir, name, 1, key, member)
   return C.finish(c, ino)
 end, nil, FREES)

@@ -50,7 +50,7 @@ local function move(c, m)
   C.put(c, m.ino, moved_to(c, m.v, number(m.new)))
   local kind = kind_of(m.v)
   local dirs = kind == 4 and 1 or 0
-  remove_entry(c, m.old, C.get(c, number(m.old)), m.old_name, dirs)
+  remove_entry(c, m.old, C.get(c, number(m.old)), m.old_name, dirs, m.key, m.member)
   if not m.target then
     set_name(c, m.new, m.new_name, m.ino, kind, 1, dirs)
     return
@@ -71,7 +71,7 @@ change('rename', function(c, args)
   if not from then return err end
   local to, err2 = C.dir(c, number(m.new))
   if not to then return err2 end
-  m.ino, m.v = entry_of(c, m.old, from, m.old_name)
+  m.ino, m.v, m.key, m.member = entry_of(c, m.old, from, m.old_name)
   if not m.ino then return m.v end
   m.target, m.onto = entry_of(c, m.new, to, m.new_name)
   if m.target and flags == NOREPLACE then return fail('EEXIST') end
