@@ -49,7 +49,7 @@ func checkRows(t testing.TB, s meta.Source) string {
 	if err != nil {
 		return err.Error()
 	}
-	r := sortRows(effects)
+	r := sortRows(distinct(effects))
 	r.checkTree()
 	r.checkFiles()
 	r.checkSlices()
@@ -84,6 +84,17 @@ func scan(ctx context.Context, s meta.Source, limit int, between func()) ([]meta
 			between()
 		}
 	}
+}
+
+// distinct drops repetitions: a scan may give a row more than once.
+func distinct(effects []meta.Effect) []meta.Effect {
+	seen := map[string]bool{}
+	return slices.DeleteFunc(effects, func(e meta.Effect) bool {
+		row := string(meta.AppendEffect(nil, &e))
+		repeated := seen[row]
+		seen[row] = true
+		return repeated
+	})
 }
 
 func sortRows(effects []meta.Effect) *rows {

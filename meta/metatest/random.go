@@ -5,6 +5,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"mirrorfs/meta"
 )
@@ -113,16 +114,21 @@ func replay(t testing.TB, cfg Config, open func(t testing.TB, v Volume) meta.Eng
 	return p.compareAll(inner)
 }
 
-// maxShrinkSteps bounds the steps run in search of a shorter list.
-const maxShrinkSteps = 200_000
+// What a search for a shorter list may cost.
+const (
+	maxShrinkSteps = 200_000
+	maxShrinkTime  = time.Minute
+)
 
 // shrink takes steps out as long as the rest fails, in ever smaller parts.
 func shrink(steps []step, diff string, run func([]step) string) ([]step, string) {
-	budget := maxShrinkSteps
-	for part := len(steps) / 2; part > 0 && budget > 0; part /= 2 {
-		for from := 0; from+part <= len(steps) && budget > 0; {
+	budget, until := maxShrinkSteps, time.Now().Add(maxShrinkTime)
+	for part := len(steps) / 2; part > 0; part /= 2 {
+		for from := 0; from+part <= len(steps); {
 			some := append(append([]step(nil), steps[:from]...), steps[from+part:]...)
-			budget -= len(some) + 1
+			if budget -= len(some) + 1; budget < 0 || time.Now().After(until) {
+				return steps, diff
+			}
 			if d := run(some); d != "" {
 				steps, diff = some, d
 			} else {

@@ -9,13 +9,11 @@ import (
 	"net"
 	"sync"
 	"testing"
-	"time"
 )
 
-// flakyDialer makes connections that lose calls of functions and the replies to them, as
-// its seed says: about one of rate of each. Some calls that were lost arrive after all,
-// when the client has sent them again and gone on to others. Opening and other commands
-// are left alone: who asks for the state, say, has to repeat that himself.
+// flakyDialer makes connections that lose calls and the replies to them, as its seed
+// says: about one of rate of each. Some calls that were lost arrive after all, when the
+// client has sent them again and gone on to others.
 type flakyDialer struct {
 	rate int
 
@@ -29,6 +27,17 @@ type flakyDialer struct {
 type lateCall struct {
 	conn net.Conn
 	call []byte
+}
+
+// arrive returns when the server has done what it makes of the call, which may have been
+// cut. The answer is nobody's.
+func (l *lateCall) arrive() {
+	if _, err := l.conn.Write(l.call); err == nil {
+		if half, ok := l.conn.(interface{ CloseWrite() error }); ok && half.CloseWrite() == nil {
+			_, _ = io.Copy(io.Discard, l.conn)
+		}
+	}
+	_ = l.conn.Close()
 }
 
 func newFlakyDialer(t testing.TB, seed uint64) *flakyDialer {
@@ -69,13 +78,7 @@ func (d *flakyDialer) decide() fate {
 	if len(d.late) > 0 && d.rng.IntN(2) == 0 {
 		l := d.late[0]
 		d.late = d.late[1:]
-		if _, err := l.conn.Write(l.call); err == nil {
-			// The server has it before it gets what the client sends next; the answer is
-			// nobody's. The beginning of a long command, such as the library, has none.
-			_ = l.conn.SetReadDeadline(time.Now().Add(time.Second))
-			_, _ = io.ReadAtLeast(l.conn, make([]byte, 64<<10), 1)
-		}
-		_ = l.conn.Close()
+		l.arrive()
 	}
 	if d.rng.IntN(d.rate) > 0 {
 		return arrives
@@ -104,23 +107,14 @@ var errCut = errors.New("the connection was cut on purpose")
 type flakyConn struct {
 	net.Conn
 	dialer *flakyDialer
-	called bool // the last request called a function
 	gone   bool // the rest of this connection belongs to a late call
-}
-
-func (c *flakyConn) decide() fate {
-	if !c.called {
-		return arrives
-	}
-	return c.dialer.decide()
 }
 
 func (c *flakyConn) Write(b []byte) (int, error) {
 	if c.gone {
 		return 0, errCut
 	}
-	c.called = true
-	switch c.decide() {
+	switch c.dialer.decide() {
 	case isCut:
 		n, _ := c.Conn.Write(b[:len(b)/2])
 		return n, errors.Join(errCut, c.Close())
@@ -138,7 +132,7 @@ func (c *flakyConn) Read(b []byte) (int, error) {
 		return 0, errCut
 	}
 	n, err := c.Conn.Read(b)
-	if err == nil && c.decide() != arrives {
+	if err == nil && c.dialer.decide() != arrives {
 		return 0, errors.Join(errCut, c.Close())
 	}
 	return n, err
