@@ -11,7 +11,8 @@
 //   - Random: a random list of operations on the model and on the engine must give
 //     equal replies, equal effects, and at the end equal trees, extents and usage.
 //     Names collide often and are awkward; directories grow past a page and shrink.
-//   - Faulty: the same while requests and replies are lost and sent again.
+//   - Faulty: the same, and Concurrent, while requests and replies are lost and sent
+//     again, and some lost requests arrive late.
 //   - Concurrent: four clients at once. Small histories are checked for
 //     linearizability with porcupine; large ones by replaying the changes on the
 //     model in the order of their positions, which must explain every reply,
@@ -25,7 +26,7 @@
 // A failing random test prints its seed, the shortest list of operations that it
 // found to fail the same way, and the command to run it again:
 //
-//	MIRRORFS_SEED=42 go test ./meta/redis -run 'TestSuite/Random'
+//	MIRRORFS_SEED=42 MIRRORFS_OPS=2000 go test ./meta/redis -run 'TestSuite/Random'
 //
 // MIRRORFS_SEED runs that seed only. Otherwise a few fixed seeds run and a few
 // new ones; MIRRORFS_SEEDS=200 asks for that many new ones, and MIRRORFS_OPS=2000

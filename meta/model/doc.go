@@ -3,8 +3,9 @@
 // than fast. Where the comments of package meta leave a doubt, the model decides;
 // meta/metatest compares every other engine with it, reply by reply.
 //
-// A Volume is what a metadata server would hold; each Client of it is an engine
-// with a session of its own. Closing or forgetting a Client leaves the Volume as it is.
+// New formats a volume and gives a first client's engine on it; Engine.Client gives
+// engines for more clients, each with a session of its own. The volume lives as long
+// as any of them is referred to; closing an engine leaves it as it is.
 //
 // # How it works
 //
@@ -20,8 +21,9 @@
 //
 // # Locks
 //
-// Volume.mu guards everything of a volume. It is never held while the volume's
-// clock or an observer of a View runs. Nothing else is locked.
+// Engine.mu guards an engine's session and comes before volume.mu, which guards
+// everything of a volume and is never held while the clock or an observer of a View
+// runs.
 //
 // # What it is not
 //
