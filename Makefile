@@ -8,6 +8,9 @@ GOLANGCI_VERSION := v2.12.0
 TOOLS := $(CURDIR)/.tools
 GOLANGCI := $(TOOLS)/bin/golangci-lint-$(GOLANGCI_VERSION)
 FUZZTIME ?= 30s
+
+# The linter's cache names files by path and outlives a checkout: each has its own.
+export GOLANGCI_LINT_CACHE := $(TOOLS)/cache
 ROUNDS ?= 10
 
 .PHONY: help build install demo test check bench stress clean deps tools fmt
