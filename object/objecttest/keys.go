@@ -51,6 +51,11 @@ func testOddKeys(t *testing.T, s object.Store) {
 		err := s.Put(t.Context(), key, bytesOf(uint64(i), 100+i))
 		if errors.Is(err, object.ErrInvalid) {
 			t.Logf("refused as invalid: %.60q", key)
+			// A server may make a long key and yet not replace it: then the object of a
+			// request whose answer was lost is there, and must be whole.
+			if _, err := s.Head(t.Context(), key); err == nil {
+				held = append(held, key)
+			}
 			continue
 		}
 		if err != nil {

@@ -152,10 +152,8 @@ func TestCutPutIfAbsent(t *testing.T) {
 
 // TestConnectionsAreKept: connections are used again instead of made for each
 // request, also when a reader takes exactly the bytes that it asked for and no
-// EOF. A client's last connection may still be on its way back when it asks for
-// the next, and a dial that was begun meanwhile is finished: so per client there
-// are at most one in use, one on its way back and one dialled, however many
-// requests are made.
+// EOF. Each client first holds one, so that none is still being dialled: from then
+// on, not one more is made.
 func TestConnectionsAreKept(t *testing.T) {
 	c := newCutter(t, serve(t))
 	s := object.WithRetry(c.open(t, "bucket"), object.RetryOptions{})
@@ -168,28 +166,45 @@ func TestConnectionsAreKept(t *testing.T) {
 	}
 	const clients, rounds = 16, 10
 	data := bytes.Repeat([]byte("x"), 100_000)
-	var wg sync.WaitGroup
-	for i := range clients {
-		wg.Go(func() {
-			key := string(rune('a' + i))
-			for range rounds {
-				if err := s.Put(t.Context(), key, data); err != nil {
-					t.Error(err)
-				}
-				r, err := s.Get(t.Context(), key, 10, 1000)
-				if err != nil {
-					t.Error(err)
-					return
-				}
-				if _, err := io.ReadFull(r, make([]byte, 1000)); err != nil {
-					t.Error(err)
-				}
-				_ = r.Close()
-			}
-		})
+	each := func(do func(key string)) {
+		var wg sync.WaitGroup
+		for i := range clients {
+			wg.Go(func() { do(string(rune('a' + i))) })
+		}
+		wg.Wait()
 	}
-	wg.Wait()
-	if n := c.connections(); n > 3*clients {
-		t.Errorf("%d connections for %d clients and %d requests", n, clients, 2*clients*rounds)
+	read := func(key string, hold func()) {
+		r, err := s.Get(t.Context(), key, 10, 1000)
+		hold()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		if _, err := io.ReadFull(r, make([]byte, 1000)); err != nil {
+			t.Error(err)
+		}
+		_ = r.Close()
+	}
+	put := func(key string) {
+		if err := s.Put(t.Context(), key, data); err != nil {
+			t.Error(err)
+		}
+	}
+	each(put)
+	var all sync.WaitGroup
+	all.Add(clients)
+	each(func(key string) { read(key, func() { all.Done(); all.Wait() }) })
+	before := c.connections()
+	if before < clients {
+		t.Fatalf("%d connections carry %d answers at once", before, clients)
+	}
+	each(func(key string) {
+		for range rounds {
+			put(key)
+			read(key, func() {})
+		}
+	})
+	if n := c.connections(); n != before {
+		t.Errorf("%d connections more for %d requests of %d clients that had %d", n-before, 2*clients*rounds, clients, before)
 	}
 }
