@@ -29,6 +29,8 @@ type inode struct {
 	attr    meta.Attr
 	valid   bool
 	askedAt int64
+	// setAt is askedAt when attr is the outcome of a SetAttr of this client.
+	setAt int64
 	// learned is FS.learned as of the last change whose result went into attr.
 	learned uint64
 	// chunks is what is known of the committed extents at attr.Version;

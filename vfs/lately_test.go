@@ -1,6 +1,7 @@
 package vfs_test
 
 import (
+	"syscall"
 	"testing"
 
 	"mirrorfs/meta"
@@ -46,4 +47,39 @@ func TestDirectoryAfterAnOwnChange(t *testing.T) {
 	if _, err := r.fs.GetAttr(ctx, dir.Ino); err == nil {
 		t.Fatal("a removed directory has attributes")
 	}
+}
+
+// After an open that truncates, the kernel asks for the attributes that the reply
+// told. What another client sets is seen by an answer of the engine, and when the
+// file is closed.
+func TestFileAfterAnOwnChange(t *testing.T) {
+	r := newRig(t, vfs.Options{})
+	ctx := t.Context()
+	r.put("f", fill(1, 100))
+	f := r.open("f", syscall.O_WRONLY|syscall.O_TRUNC)
+	r.meter.take()
+	_, err := r.fs.GetAttr(ctx, f.Ino())
+	r.ok(err)
+	r.trips("")
+
+	other := r.model.Client()
+	r.ok(other.StartSession(ctx, meta.SessionInfo{Kind: "test"}))
+	_, err = other.Change(ctx, meta.SetAttr{Ino: f.Ino(), Set: meta.SetMode, Mode: 0o600})
+	r.ok(err)
+	_, err = r.fs.Lookup(ctx, meta.RootIno, "f")
+	r.ok(err)
+	r.meter.take()
+	got, err := r.fs.GetAttr(ctx, f.Ino())
+	r.ok(err)
+	r.trips("getattr:1")
+	if got.Attr.Mode&0o777 != 0o600 {
+		t.Fatalf("mode %o, want 600 as another client set it", got.Attr.Mode)
+	}
+	_, err = r.fs.SetAttr(ctx, meta.SetAttr{Ino: f.Ino(), Set: meta.SetMode, Mode: 0o640})
+	r.ok(err)
+	r.closes(f)
+	r.meter.take()
+	_, err = r.fs.GetAttr(ctx, f.Ino())
+	r.ok(err)
+	r.trips("getattr:1")
 }

@@ -13,7 +13,9 @@ const setTimes = meta.SetAtime | meta.SetMtime | meta.SetAtimeNow | meta.SetMtim
 
 // GetAttr gives an inode's attributes with this client's buffered writes laid
 // over. While there are such, the rest may be up to Options.AttrAge old; so may
-// be those of a directory that this client has just changed.
+// be those of a directory that this client has just changed, or of a file that it
+// has open and whose attributes it has just set: after an open that truncates, the
+// kernel asks for what the reply to that has told.
 func (fs *FS) GetAttr(ctx context.Context, ino meta.Ino) (meta.Node, error) {
 	if in := fs.table.get(ino); in != nil {
 		if a, ok := in.recent(fs.now() - int64(fs.opts.AttrAge)); ok {
@@ -34,12 +36,13 @@ func (fs *FS) GetAttr(ctx context.Context, ino meta.Ino) (meta.Node, error) {
 	return node, nil
 }
 
-// recent gives the attributes of a file with buffered data if they were asked
-// for after a time.
+// recent gives the attributes of a file with buffered data, or of an open one that
+// this client set, if they were learnt after a time.
 func (in *inode) recent(since int64) (meta.Attr, bool) {
 	in.mu.RLock()
 	defer in.mu.RUnlock()
-	if !in.valid || !in.buffering() || in.askedAt < since {
+	ours := in.buffering() || in.handles > 0 && in.setAt == in.askedAt
+	if !in.valid || !ours || in.askedAt < since {
 		return meta.Attr{}, false
 	}
 	return in.merged(), true
@@ -200,6 +203,7 @@ func (fs *FS) afterSetAttr(in *inode, c *meta.SetAttr, n *meta.Node) meta.Node {
 	}
 	pages := in.pagesOK
 	in.adopt(&n.Attr, fs.now())
+	in.setAt = in.askedAt
 	in.learned = fs.learned.Add(1)
 	if sized && c.Size == 0 { // nothing is left that anyone else could know better
 		in.chunks, in.complete, in.sure = map[uint32]*extentMap{}, true, true

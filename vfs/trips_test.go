@@ -42,6 +42,11 @@ func TestRoundTrips(t *testing.T) {
 	r.trips("getattr:1 lookup:1")
 
 	f = r.open("f", syscall.O_WRONLY|syscall.O_TRUNC)
+	cut, err := r.fs.GetAttr(ctx, f.Ino()) // as the kernel does then
+	r.ok(err)
+	if cut.Attr.Size != 0 {
+		t.Fatalf("a file that was cut has %d bytes", cut.Attr.Size)
+	}
 	r.write(f, fill(3, 100), 0)
 	r.ok(f.Fsync(ctx))
 	r.closes(f)
