@@ -175,10 +175,21 @@ type Commit struct {
 	Atime int64
 	// ClearSetID clears setuid and setgid bits as a write by others than root does.
 	ClearSetID bool
+	// Append puts the extents at the end of the file, wherever that is when the
+	// commit is made: positions in Chunks count from there, and extents that then
+	// pass the end of a chunk are cut in two. EFBIG past MaxFileBytes. Where they
+	// were put is the new size less what they span. A commit whose first slice is
+	// referred to already was made before: it changes nothing, so that a client
+	// that does not know what became of one can send it again. At most
+	// MaxAppendExtents extents.
+	Append bool
 }
 
 // MaxCommitExtents bounds one Commit, and so its record.
 const MaxCommitExtents = 64 << 10
+
+// MaxAppendExtents bounds a Commit with Append.
+const MaxAppendExtents = 4 << 10
 
 // Op is OpCommit.
 func (Commit) Op() Op { return OpCommit }

@@ -115,7 +115,7 @@ func checkCommit(c *Commit) syscall.Errno {
 			}
 		}
 	}
-	if extents == 0 || extents > MaxCommitExtents {
+	if extents == 0 || extents > MaxCommitExtents || c.Append && extents > MaxAppendExtents {
 		return syscall.EINVAL
 	}
 	return 0

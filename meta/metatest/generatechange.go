@@ -105,6 +105,7 @@ func (g *generator) commit() meta.Change {
 		c.Atime = g.rng.Int64()
 	}
 	c.ClearSetID = g.rng.IntN(4) == 0
+	c.Append = g.rng.IntN(5) == 0
 	return c
 }
 

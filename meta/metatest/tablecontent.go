@@ -132,6 +132,50 @@ func testCommitRefused(b *table) {
 	b.refuses(syscall.EINVAL, "extents", dir, "", 0)
 }
 
+// testAppend has commits that go to the end of the file, wherever that is.
+func testAppend(b *table) {
+	file := b.file(root, "file")
+	add := func(want uint64, slice uint64, length uint32, extents ...meta.Extent) {
+		b.t.Helper()
+		if extents == nil {
+			extents = []meta.Extent{{Len: length, Slice: slice, Home: 1, Size: length}}
+		}
+		c := commitOf(file, extents...)
+		c.Append = true
+		b.do(c)
+		if a := b.attr(file); a.Size != want {
+			b.t.Errorf("after an append of slice %d the size is %d, want %d", slice, a.Size, want)
+		}
+	}
+	add(100, 1, 100)
+	add(150, 2, 50)
+	add(150, 2, 50) // sent again
+	if !b.p.last.Position.IsZero() {
+		b.t.Errorf("an append that was made before is made again at %v", b.p.last.Position)
+	}
+	b.write(file, 3, 0, 200)
+	add(250, 4, 50)
+	// Over the border of a chunk: one slice in two chunks.
+	b.do(meta.SetAttr{Ino: file, Set: meta.SetSize, Size: meta.ChunkBytes - 10})
+	add(meta.ChunkBytes+20, 5, 30)
+	const large = 40 << 20
+	add(meta.ChunkBytes+20+meta.ChunkBytes, 6, 0,
+		meta.Extent{Len: large, Slice: 6, Size: meta.ChunkBytes}, meta.Extent{Pos: large, Len: meta.ChunkBytes - large, Slice: 6, Size: meta.ChunkBytes, Off: large},
+		meta.Extent{Len: 1 << 20}) // the last one is a hole, over the first
+	many := meta.Commit{Ino: file, Append: true, Chunks: []meta.ChunkExtents{{Extents: make([]meta.Extent, meta.MaxAppendExtents+1)}}}
+	for i := range many.Chunks[0].Extents {
+		many.Chunks[0].Extents[i] = meta.Extent{Pos: uint32(i), Len: 1, Slice: 7, Size: meta.ChunkBytes, Off: uint32(2 * i)}
+	}
+	b.fail(syscall.EINVAL, many)
+	many.Chunks[0].Extents = many.Chunks[0].Extents[1:]
+	b.do(many)
+	b.do(meta.SetAttr{Ino: file, Set: meta.SetSize, Size: meta.MaxFileBytes - 10})
+	over := commitOf(file, meta.Extent{Len: 11, Slice: 8, Size: 11})
+	over.Append = true
+	b.fail(syscall.EFBIG, over)
+	add(meta.MaxFileBytes, 8, 10)
+}
+
 // testSharedSlices has files that share slices, in one commit and in several: the
 // last one that lets go of a slice frees it, and nobody before.
 func testSharedSlices(b *table) {

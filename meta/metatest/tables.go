@@ -33,6 +33,7 @@ func runTables(t *testing.T, cfg Config) {
 		"Commit":        testCommit,
 		"CommitChunks":  testCommitChunks,
 		"CommitRefused": testCommitRefused,
+		"Append":        testAppend,
 		"SharedSlices":  testSharedSlices,
 		"Usage":         testUsage,
 		"Xattrs":        testXattrs,

@@ -80,7 +80,16 @@ func (s *staged) commitExtents(c *meta.Commit) syscall.Errno {
 	written := s.v.tables.content(c.Ino).clone()
 	named := map[uint64]meta.Slice{}
 	size := n.Attr.Size
-	for _, chunk := range c.Chunks {
+	chunks := c.Chunks
+	if c.Append {
+		if s.wasMade(c) {
+			return 0
+		}
+		if chunks = placed(c.Chunks, size); chunks == nil {
+			return syscall.EFBIG
+		}
+	}
+	for _, chunk := range chunks {
 		for _, e := range chunk.Extents {
 			written.write(chunk.Index, e)
 			if e.Slice != 0 {
@@ -103,6 +112,42 @@ func (s *staged) commitExtents(c *meta.Commit) syscall.Errno {
 		clearSetID(a)
 	}
 	return 0
+}
+
+// wasMade reports whether an append was made before: its first slice is referred to.
+func (s *staged) wasMade(c *meta.Commit) bool {
+	for _, chunk := range c.Chunks {
+		for _, e := range chunk.Extents {
+			if e.Slice != 0 {
+				return s.v.tables.extents[e.Slice] > 0
+			}
+		}
+	}
+	return false
+}
+
+// placed gives the extents of an append as they are at a size, a chunk for each;
+// nil when they pass the largest size of a file.
+func placed(chunks []meta.ChunkExtents, size uint64) []meta.ChunkExtents {
+	var out []meta.ChunkExtents
+	for _, chunk := range chunks {
+		for _, e := range chunk.Extents {
+			at := size + uint64(chunk.Index)*meta.ChunkBytes + uint64(e.Pos)
+			if at+uint64(e.Len) > meta.MaxFileBytes {
+				return nil
+			}
+			for left := e.Len; left > 0; left -= e.Len {
+				e.Pos = uint32(at % meta.ChunkBytes)
+				e.Len = min(left, meta.ChunkBytes-e.Pos)
+				out = append(out, meta.ChunkExtents{Index: uint32(at / meta.ChunkBytes), Extents: []meta.Extent{e}})
+				at += uint64(e.Len)
+				if e.Slice != 0 {
+					e.Off += e.Len
+				}
+			}
+		}
+	}
+	return out
 }
 
 func (s *staged) setXattr(c *meta.SetXattr) syscall.Errno {

@@ -177,6 +177,9 @@ func commitArgs(c *meta.Commit) []any {
 	if c.ClearSetID {
 		options = 1
 	}
+	if c.Append {
+		options |= 8
+	}
 	args[0], args[1] = uint64(c.Ino), append(b, options)
 	return args
 }

@@ -150,6 +150,11 @@ function T.know(p, slice)
   return call('SETBIT', p .. 'k' .. (slice - f) / 32768, f, 1) == 1
 end
 
+function T.knows(p, slice)
+  local f = slice % 32768
+  return call('GETBIT', p .. 'k' .. (slice - f) / 32768, f) == 1
+end
+
 local function drop_if_zero(key)
   if call('BITCOUNT', key) == 0 then call('DEL', key) end
 end

@@ -1,5 +1,7 @@
 -- The contents of files: commit, truncate, and freeing.
 
+local MAXFILE = 2 ^ 46
+
 local function rounded(size)
   return size + -size % 4096
 end
@@ -83,16 +85,16 @@ local function store(c, ino, v, size, k)
   return char(flags + (rows and 4 or 0)) .. head .. pack('>I6', c.seq)
 end
 
--- lay_chunks stages a commit: args from 8 on are index, list, index, list...
-local function lay_chunks(c, ino, v, args)
+-- lay_chunks stages a commit: args from 8 to last are index, list, index, list...
+local function lay_chunks(c, ino, v, args, last)
   local k, inline, stored = content(), inline_list(v), {}
   if has_lists(v) then
     local indexes = {}
-    for i = 8, #args, 2 do indexes[#indexes + 1] = number(args[i]) end
+    for i = 8, last, 2 do indexes[#indexes + 1] = number(args[i]) end
     stored = read_lists(c, ino, indexes)
   end
   if inline ~= '' and args[8] ~= '0' then stage(k, 0, '', inline) end
-  for i = 8, #args, 2 do
+  for i = 8, last, 2 do
     local index, new = number(args[i]), args[i + 1]
     local was = stored[index] or ''
     name_slices(k.tally, new)
@@ -158,20 +160,65 @@ end
 -- a record can hold.
 local function too_large(k) return (#k.order + #k.tally.order) * 22 > 8000000 end
 
+-- placed gives the arguments of an append as a commit whose extents are at a size.
+local function placed(args, size)
+  local lists, indexes = {}, {}
+  for i = 8, #args, 2 do
+    local chunk, list = size + number(args[i]) * CHUNK, args[i + 1]
+    for j = 1, #list, EXTENT do
+      local pos, len, what, off = read('>I4I4c11I4', list, j)
+      local at, hole = chunk + pos, sub(what, 1, 6) == '\0\0\0\0\0\0'
+      while len > 0 do
+        local from = at % CHUNK
+        local n, index = len, (at - from) / CHUNK
+        if from + n > CHUNK then n = CHUNK - from end
+        if not lists[index] then lists[index], indexes[#indexes + 1] = {}, index end
+        lists[index][#lists[index] + 1] = pack('>I4I4', from, n) .. what .. pack('>I4', off)
+        at, len = at + n, len - n
+        if not hole then off = off + n end
+      end
+    end
+  end
+  table.sort(indexes)
+  local out = {}
+  for i = 1, #indexes do
+    out[6 + 2 * i], out[7 + 2 * i] = dec(indexes[i]), concat(lists[indexes[i]])
+  end
+  return out, 7 + 2 * #indexes
+end
+
+-- was_made reports whether an append was made before: its first slice is referred to.
+local function was_made(c, args)
+  for i = 9, #args, 2 do
+    for j = 9, #args[i], EXTENT do
+      local slice = read('>I6', args[i], j)
+      if slice > 0 then return T.knows(c.p, slice) end
+    end
+  end
+  return false
+end
+
 -- commit: inode; end of the last extent I6, mtime 8, atime 8, options 1 (1: clear setuid
--- and setgid), zero times are now and as before; chunk number, extents, ...
+-- and setgid, 8: append), zero times are now and as before; chunk number, extents, ...
 change('commit', function(c, args)
   local ino = number(args[6])
   local v = C.get(c, ino)
   local err = not_file(v)
   if err then return err end
   local size, mtime, atime, options = read('>I6c8c8B', args[7])
+  local last = #args
+  if band(options, 8) ~= 0 then
+    if was_made(c, args) then return C.unchanged(c, ino) end
+    size = size + size_of(v)
+    if size > MAXFILE then return fail('EFBIG') end
+    args, last = placed(args, size_of(v))
+  end
   if size < size_of(v) then size = size_of(v) end
-  v = store(c, ino, v, size, lay_chunks(c, ino, v, args))
+  v = store(c, ino, v, size, lay_chunks(c, ino, v, args, last))
   if mtime == NOTIME then mtime = c.ns end
   if atime == NOTIME then atime = sub(v, 14, 21) end
   v = sub(v, 1, 13) .. atime .. mtime .. c.ns .. sub(v, 38)
-  if options == 1 then v = clear_setid(v) end
+  if band(options, 1) ~= 0 then v = clear_setid(v) end
   C.put(c, ino, v)
   return C.finish(c, ino)
 end)
