@@ -135,6 +135,9 @@ func (c *cli) openVolume(ctx context.Context, addr string, opts volumeOptions) (
 		return nil, explainMeta(stateErr, addr, envMetaPassword)
 	}
 	switch {
+	case errors.Is(err, mirror.ErrNotMirror) && state.Role == meta.RoleBootstrapping:
+		return nil, hintf(fmt.Errorf("%w that is complete: what is at %s was not loaded to the end", meta.ErrNoVolume, redis.Redact(addr)),
+			"mirrorfs load FILE %s loads it anew", redis.Redact(addr))
 	case errors.Is(err, mirror.ErrNotMirror):
 		v.Home = firstSite
 	case err != nil:

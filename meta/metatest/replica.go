@@ -22,6 +22,9 @@ func RunReplica(t *testing.T, cfg Config) {
 	t.Run("FuzzyCopy", func(t *testing.T) {
 		newPlan(t, 1, 2, 1500).eachSeed(t, func(t *testing.T, seed uint64) { testFuzzyCopy(t, cfg, seed) })
 	})
+	t.Run("Dump", func(t *testing.T) {
+		newPlan(t, 1, 2, 1500).eachSeed(t, func(t *testing.T, seed uint64) { testDump(t, cfg, seed) })
+	})
 	for name, run := range map[string]func(*feed){
 		"ApplyRefuses":  testApplyRefuses,
 		"Bootstrapping": testBootstrapping,

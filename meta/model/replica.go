@@ -58,6 +58,24 @@ func (e *Engine) Apply(ctx context.Context, from meta.State, entries []meta.LogE
 	return v.state, ctx.Err()
 }
 
+// BecomeSource makes what was loaded a source, if it stands at the state given.
+func (e *Engine) BecomeSource(ctx context.Context, at meta.State) error {
+	e.v.mu.Lock()
+	defer e.v.mu.Unlock()
+	s := &e.v.state
+	switch {
+	case s.Role != meta.RoleBootstrapping && s.Role != meta.RoleSource:
+		return &meta.Error{Op: "become_source", Errno: syscall.EROFS, Err: meta.ErrReadOnly}
+	case s.Position != at.Position || s.Chain != at.Chain:
+		return &meta.Error{Op: "become_source", Errno: syscall.EAGAIN, Err: meta.ErrMoved}
+	}
+	s.Role = meta.RoleSource
+	for id := range e.v.tables.sessions { // no number is given twice
+		e.v.lastSession = max(e.v.lastSession, id)
+	}
+	return ctx.Err()
+}
+
 // mayApply decodes records and says why they cannot follow what is here.
 func (v *volume) mayApply(from meta.State, entries []meta.LogEntry) ([]meta.Record, syscall.Errno, error) {
 	switch {

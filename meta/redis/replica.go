@@ -130,6 +130,17 @@ func (e *Engine) Apply(ctx context.Context, from meta.State, entries []meta.LogE
 	}
 }
 
+// BecomeSource makes a replica that was loaded, and is not complete by itself
+// (meta.RoleBootstrapping), a source, if it stands at the state given: meta.ErrMoved
+// otherwise. No source may be left whose changes it lacks. It may be repeated.
+func (e *Engine) BecomeSource(ctx context.Context, at meta.State) error {
+	place := append(appendPosition(nil, at.Position), at.Chain...)
+	if _, err := e.invoke(ctx, &call{function: "become_source", args: []any{place}}); err != nil {
+		return e.fail(ctx, meta.Error{Op: "become_source", Name: e.volume}, err)
+	}
+	return nil
+}
+
 // batch is how many entries one call takes.
 func batch(entries []meta.LogEntry) int {
 	bytes := 0

@@ -25,6 +25,16 @@ define('reset_end', function(keys, args)
   return 1
 end)
 
+-- become_source makes what was loaded a source: position and chain of where it must be, 28
+-- bytes. A call that is sent again finds it done.
+define('become_source', function(keys, args)
+  local state, err = state_of(keys, 'BS')
+  if not state then return err end
+  if sub(state, 1, 28) ~= args[1] then return fail('EAGAIN', 'moved') end
+  call('HSET', keys[1], 'state', sub(state, 1, 53) .. 'S' .. sub(state, 55))
+  return 1
+end)
+
 -- load: effects of a scan.
 define('load', function(keys, args)
   local state, err = state_of(keys, 'B')
