@@ -481,6 +481,24 @@ func TestReadAheadIsNotLostOnAFullDisk(t *testing.T) {
 	}
 }
 
+// TestReadAheadChecksWhatIsHeld: after a restart, a block in the cache is read and
+// checked ahead of its reader, so that the reader waits neither for that nor, when it is
+// damaged, for a second try.
+func TestReadAheadChecksWhatIsHeld(t *testing.T) {
+	s, dir := newStore(t), t.TempDir()
+	data := warm(t, s, dir, 1, mib)
+	flip(t, files(t, dir)[0], mib/2, 1)
+	c := openCache(t, dir, chunk.DiskOptions{})
+	b := newBlocks(t, s, c, chunk.Options{BlockBytes: smallBlock, PrefetchBytes: mib})
+	held := c.Bytes()
+	b.Prefetch([]chunk.Segment{segment(1, mib)})
+	must(t, b.Close()) // waits for what runs behind
+	if got := c.Bytes(); got != held-smallBlock {
+		t.Errorf("the cache holds %d bytes of %d, want one block less: it is damaged", got, held)
+	}
+	readAll(t, s, c, data)
+}
+
 // TestCacheUnderStorm reads, writes, evicts and closes files at once, for the race
 // detector.
 func TestCacheUnderStorm(t *testing.T) {

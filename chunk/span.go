@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+
+	"golang.org/x/sys/unix"
 )
 
 // Span is a run of bytes that was read: in memory when Data is not nil,
@@ -47,6 +49,23 @@ func (s *Span) ReadAt(p []byte, off int64) (int, error) {
 		return n, io.EOF
 	}
 	return n, nil
+}
+
+// adviseBytes is what one fadvise brings in at least: Linux cuts longer ones off at the
+// device's read-ahead or its largest request.
+const adviseBytes = 128 << 10
+
+// willNeed has the kernel begin to read a span of a file from its disk.
+func (s *Span) willNeed() {
+	if s.File == nil {
+		return
+	}
+	for done := 0; done < s.Len; done += adviseBytes {
+		n := min(adviseBytes, s.Len-done)
+		if unix.Fadvise(int(s.File.Fd()), s.Off+int64(done), int64(n), unix.FADV_WILLNEED) != nil {
+			return // it is advice
+		}
+	}
 }
 
 // ReleaseAll releases every span of a read.
