@@ -38,6 +38,7 @@ type Blocks struct {
 	closed   bool
 	flights  map[blockID]*flight // downloads of whole blocks under way
 	touches  map[blockID]*touch  // blocks of which parts were read lately
+	mends    map[blockID]context.CancelCauseFunc // copies that are being replaced
 	fetching int64               // bytes of prefetches under way
 }
 
@@ -63,6 +64,7 @@ func New(store object.Store, cache Cache, opts Options) (*Blocks, error) {
 		prefetches: semaphore.NewWeighted(int64(max(1, opts.Downloads*3/4))),
 		flights:    map[blockID]*flight{},
 		touches:    map[blockID]*touch{},
+		mends:      map[blockID]context.CancelCauseFunc{},
 	}
 	m, err := newMetrics(opts.Metrics, func() float64 { return float64(b.budget.inUse()) })
 	if err != nil {
@@ -86,6 +88,9 @@ func (b *Blocks) Close() error {
 	b.closed = true
 	for _, f := range b.flights {
 		f.cancel(ErrClosed)
+	}
+	for _, cancel := range b.mends {
+		cancel(ErrClosed)
 	}
 	b.mu.Unlock()
 	b.background.Wait()

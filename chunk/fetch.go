@@ -8,39 +8,33 @@ import (
 	"log/slog"
 
 	"golang.org/x/sync/errgroup"
-
-	"mirrorfs/object"
 )
 
-// Rereader is the optional power of a store to read an object past whatever copy
-// Get reads first, in another site, say. Blocks asks for it when the bytes that
-// Get gave are wrong. Found through wrappers by object.As.
-type Rereader interface {
-	// Reread is like Get.
-	Reread(ctx context.Context, key string, off, n int64) (io.ReadCloser, error)
+// download fills a flight, trying once more, or at each other place that has a
+// copy, when the bytes are wrong or cut off.
+func (b *Blocks) download(ctx context.Context, f *flight) {
+	again, err := b.try(ctx, f, b.store.Get)
+	if err == nil || !again || ctx.Err() != nil {
+		return
+	}
+	if places, ok := b.places(f.id.key()); ok {
+		b.elsewhere(ctx, f, places)
+		return
+	}
+	_, _ = b.try(ctx, f, b.store.Get) // f tells
 }
 
-// download fills a flight, trying once more when the bytes are wrong or cut off.
-func (b *Blocks) download(ctx context.Context, f *flight) {
-	get := b.store.Get
-	for last := false; ; last = true {
-		again, err := b.attempt(ctx, f, get)
-		if err == nil {
-			return
-		}
-		f.err = err
-		if errors.Is(err, ErrCorrupt) {
-			b.metrics.corrupt.Inc()
-			b.log.ErrorContext(ctx, "an object's bytes are wrong", slog.String("object", f.id.key()), slog.Any("error", err))
-		}
-		if last || !again || ctx.Err() != nil {
-			return
-		}
-		b.forgetHeader(f.id)
-		if r, ok := object.As[Rereader](b.store); ok {
-			get = r.Reread
-		}
+// try makes an attempt, leaves its outcome in the flight, and reports wrong bytes.
+func (b *Blocks) try(ctx context.Context, f *flight, get getter) (again bool, err error) {
+	again, f.err = b.attempt(ctx, f, get)
+	if errors.Is(f.err, ErrCorrupt) {
+		b.metrics.corrupt.Inc()
+		b.log.ErrorContext(ctx, "an object's bytes are wrong", slog.String("object", f.id.key()), slog.Any("error", f.err))
 	}
+	if again {
+		b.forgetHeader(f.id)
+	}
+	return again, f.err
 }
 
 type getter func(ctx context.Context, key string, off, n int64) (io.ReadCloser, error)
@@ -62,7 +56,7 @@ func (b *Blocks) attempt(ctx context.Context, f *flight, get getter) (again bool
 		buf.drop()
 		return again, fmt.Errorf("read %s: %w", f.id.key(), err)
 	}
-	f.buf, f.err = buf, nil
+	f.buf = buf
 	b.metrics.fetched.Add(float64(f.hi - f.lo))
 	return false, nil
 }

@@ -14,7 +14,7 @@ type metrics struct {
 	uploads, uploadErrors prometheus.Counter
 	uploaded              prometheus.Counter // bytes
 	downloadErrors        prometheus.Counter
-	corrupt               prometheus.Counter
+	corrupt, mended       prometheus.Counter
 	prefetched            prometheus.Counter
 	buffered              prometheus.GaugeFunc
 }
@@ -36,6 +36,7 @@ func newMetrics(reg prometheus.Registerer, buffered func() float64) (*metrics, e
 		uploaded:       r.counter("upload_bytes_total", "Bytes of blocks uploaded.", nil),
 		downloadErrors: r.counter("download_failures_total", "Downloads that failed.", nil),
 		corrupt:        r.counter("corrupt_blocks_total", "Downloads whose bytes were wrong.", nil),
+		mended:         r.counter("mended_copies_total", "Copies with wrong bytes that were replaced by right ones.", nil),
 		prefetched:     r.counter("prefetches_total", "Blocks downloaded ahead of reads.", nil),
 	}
 	m.buffered = r.gauge("write_buffer_bytes", "Memory that writers hold.", buffered)

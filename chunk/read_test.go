@@ -358,24 +358,6 @@ func TestAnObjectOfAnotherNameOrLengthIsCorrupt(t *testing.T) {
 	}
 }
 
-// elsewhere is a store whose Get is wrong for ever and that knows a better copy.
-type elsewhere struct{ damaged }
-
-func (e *elsewhere) Reread(ctx context.Context, key string, off, n int64) (io.ReadCloser, error) {
-	return e.store.Get(ctx, key, off, n)
-}
-
-func TestWrongBytesAreReadFromAnotherCopy(t *testing.T) {
-	e := &elsewhere{damaged{store: newStore(t), times: 1 << 30, served: map[string]int{}}}
-	e.wrong = func(b []byte) []byte { clear(b); return b }
-	b := newBlocks(t, e, nil, chunk.Options{})
-	data := random(1, mib)
-	write(t, b, 1, data)
-	if !bytes.Equal(read(t, b, segment(1, mib)), data) {
-		t.Error("read differs")
-	}
-}
-
 // TestRandomReads compares random reads by many readers with what was written.
 func TestRandomReads(t *testing.T) {
 	for name, cache := range map[string]func(*testing.T) chunk.Cache{

@@ -27,6 +27,7 @@ type store struct {
 	puts      int
 	beforePut func(ctx context.Context, key string) error
 	beforeGet func(ctx context.Context, key string) error
+	replaced  func()
 }
 
 func newStore(t *testing.T) *store {
@@ -63,6 +64,25 @@ func (s *store) Get(ctx context.Context, key string, off, n int64) (io.ReadClose
 		}
 	}
 	return s.Store.Get(ctx, key, off, n)
+}
+
+// Put is not used for blocks, but to replace a copy.
+func (s *store) Put(ctx context.Context, key string, data []byte) error {
+	err := s.Store.Put(ctx, key, data)
+	s.mu.Lock()
+	replaced := s.replaced
+	s.mu.Unlock()
+	if replaced != nil {
+		replaced()
+	}
+	return err
+}
+
+// onReplace sets what is called after each Put.
+func (s *store) onReplace(f func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.replaced = f
 }
 
 // onPut and onGet set what is called before each request.

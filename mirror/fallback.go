@@ -17,7 +17,7 @@ import (
 // StoreOptions says where blocks may be. Homes and Source are needed.
 type StoreOptions struct {
 	// Near is a bucket at this site that may hold copies; nil when there is none.
-	// It is read first and never written.
+	// It is read first, and written only by PutCopy.
 	Near object.Store
 	// Homes holds the bucket of each site that has one.
 	Homes map[uint8]object.Store
@@ -108,19 +108,19 @@ func (s *Store) String() string {
 // Put writes to the key's home.
 func (s *Store) Put(ctx context.Context, key string, data []byte) error {
 	p := s.home(key)
-	return blame(p, s.opts.Homes, key, p.store.Put(ctx, key, data))
+	return blame(p, key, p.store.Put(ctx, key, data))
 }
 
 // PutIfAbsent writes to the key's home.
 func (s *Store) PutIfAbsent(ctx context.Context, key string, data []byte) error {
 	p := s.home(key)
-	return blame(p, s.opts.Homes, key, p.store.PutIfAbsent(ctx, key, data))
+	return blame(p, key, p.store.PutIfAbsent(ctx, key, data))
 }
 
-// blame says at which site a write failed, where there are several.
-func blame(p place, homes map[uint8]object.Store, key string, err error) error {
-	if err == nil || len(homes) == 1 {
-		return err
+// blame says at which site something failed.
+func blame(p place, key string, err error) error {
+	if err == nil {
+		return nil
 	}
 	return fmt.Errorf("%s at %s: %w", key, p.name, err)
 }
@@ -240,6 +240,24 @@ func (b *body) Read(p []byte) (int, error) {
 // Close implements io.Closer.
 func (b *body) Close() error { return b.open.Close() }
 
+// Copies is how many buckets may hold a key. With GetCopy and PutCopy it lets
+// those who can tell right bytes from wrong look for right ones at each, and put
+// them where they are wrong.
+func (s *Store) Copies(key string) int { return len(s.places(key)) }
+
+// GetCopy reads from one bucket, the nth that Get asks.
+func (s *Store) GetCopy(ctx context.Context, key string, nth int, off, n int64) (io.ReadCloser, error) {
+	p := s.places(key)[nth]
+	r, err := p.store.Get(ctx, key, off, n)
+	return r, blame(p, key, err)
+}
+
+// PutCopy writes to one bucket, the nth that Get asks.
+func (s *Store) PutCopy(ctx context.Context, key string, nth int, data []byte) error {
+	p := s.places(key)[nth]
+	return blame(p, key, p.store.Put(ctx, key, data))
+}
+
 // Head describes the object wherever it is.
 func (s *Store) Head(ctx context.Context, key string) (object.Info, error) {
 	f := failures{key: key}
@@ -272,7 +290,7 @@ func (s *Store) Delete(ctx context.Context, key string) error {
 func (s *Store) List(ctx context.Context, prefix, after string, limit int) ([]object.Info, error) {
 	p := s.home(prefix)
 	list, err := p.store.List(ctx, prefix, after, limit)
-	return list, blame(p, s.opts.Homes, prefix, err)
+	return list, blame(p, prefix, err)
 }
 
 // Close closes all buckets.

@@ -172,3 +172,34 @@ func TestStoreNeedsTheSourcesBucket(t *testing.T) {
 		t.Error("a store without the source's bucket was made")
 	}
 }
+
+// Each bucket's copy can be read and replaced by itself.
+func TestStoreCopies(t *testing.T) {
+	const key = "data/2/0a/10-0"
+	near, one, two := mem.New("near"), mem.New("one"), mem.New("two")
+	s := mustStore(t, mirror.StoreOptions{Near: near, Homes: map[uint8]object.Store{1: one, 2: two}, Source: 1})
+	put(t, near, key, "wrong")
+	put(t, two, key, "right")
+	if n := s.Copies(key); n != 3 {
+		t.Fatalf("%d copies, want near, home and the other", n)
+	}
+	for nth, want := range []string{"wrong", "right"} {
+		r, err := s.GetCopy(t.Context(), key, nth, 1, -1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := io.ReadAll(r); err != nil || string(got) != want[1:] {
+			t.Errorf("copy %d: %q, %v", nth, got, err)
+		}
+		_ = r.Close()
+	}
+	if _, err := s.GetCopy(t.Context(), key, 2, 0, -1); !errors.Is(err, object.ErrNotExist) || !strings.Contains(err.Error(), "site 1") {
+		t.Errorf("copy that is not there: %v", err)
+	}
+	if err := s.PutCopy(t.Context(), key, 0, []byte("right")); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := get(t, near, key, 0, -1); err != nil || got != "right" {
+		t.Errorf("near has %q, %v", got, err)
+	}
+}
