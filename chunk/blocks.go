@@ -36,10 +36,10 @@ type Blocks struct {
 
 	mu       sync.Mutex
 	closed   bool
-	flights  map[blockID]*flight // downloads of whole blocks under way
-	touches  map[blockID]*touch  // blocks of which parts were read lately
+	flights  map[blockID]*flight                 // downloads of whole blocks under way
+	touches  map[blockID]*touch                  // blocks of which parts were read lately
 	mends    map[blockID]context.CancelCauseFunc // copies that are being replaced
-	fetching int64               // bytes of prefetches under way
+	fetching int64                               // bytes of prefetches under way
 }
 
 // zeroBytes is the longest span of a hole.

@@ -43,18 +43,36 @@ func (r *raw) GetAttr(cancel <-chan struct{}, in *gofuse.GetAttrIn, out *gofuse.
 func (r *raw) SetAttr(_ <-chan struct{}, in *gofuse.SetAttrIn, out *gofuse.AttrOut) gofuse.Status {
 	defer r.metrics.observe(opSetAttr, r.metrics.now())
 	c := setAttrOf(r.ino(in.NodeId), &in.SetAttrInCommon)
-	var node meta.Node
-	var err error
-	if c.Set == 0 { // chown(-1, -1), say
-		node, err = r.fs.GetAttr(changing(), c.Ino)
-	} else {
-		node, err = r.fs.SetAttr(changing(), c)
+	if c.Set&^meta.ClearSetID == 0 { // chown(-1, -1): all is done that comes with a change of owner
+		c.Set = meta.ClearSetID
+		if err := r.mayClearSetID(c.Ino, in.InHeader.Uid); err != nil {
+			return r.inodeStatus("setattr", err)
+		}
 	}
+	node, err := r.fs.SetAttr(changing(), c)
 	if err != nil {
 		return r.inodeStatus("setattr", err)
 	}
 	r.fillAttrOut(out, &node)
 	return gofuse.OK
+}
+
+// mayClearSetID tells whether a user may clear setuid and setgid with a change that
+// the kernel lets anybody make. It checks who may change a mode, but not who may
+// have it changed in passing.
+func (r *raw) mayClearSetID(ino meta.Ino, uid uint32) error {
+	if uid == 0 {
+		return nil
+	}
+	n, err := r.fs.GetAttr(changing(), ino)
+	if err != nil || n.Attr.IsDir() || n.Attr.UID == uid {
+		return err
+	}
+	const groupExecutes = 0o010
+	if n.Attr.Mode&meta.ModeSetUID != 0 || n.Attr.Mode&meta.ModeSetGID != 0 && n.Attr.Mode&groupExecutes != 0 {
+		return syscall.EPERM
+	}
+	return nil
 }
 
 // make answers mknod, mkdir and symlink.
