@@ -15,6 +15,7 @@ const (
 	flagXattrs = 1 << 0
 	flagInline = 1 << 1
 	flagChunks = 1 << 2
+	flagSpread = 1 << 3
 )
 
 // AppendInode appends the encoded form of a to b.
@@ -28,6 +29,9 @@ func AppendInode(b []byte, a *Attr) []byte {
 	}
 	if a.HasChunks {
 		flags |= flagChunks
+	}
+	if a.Spread {
+		flags |= flagSpread
 	}
 	nlink := a.Nlink
 	if a.IsDir() {
@@ -71,6 +75,7 @@ func DecodeInode(b []byte) (Attr, error) {
 	a := Attr{
 		HasXattrs: flags&flagXattrs != 0,
 		HasChunks: flags&flagChunks != 0,
+		Spread:    flags&flagSpread != 0,
 		Mode:      uint32(binary.BigEndian.Uint16(b[1:])),
 		Nlink:     uint32(binary.BigEndian.Uint16(b[3:])),
 		UID:       binary.BigEndian.Uint32(b[5:]),
@@ -82,7 +87,7 @@ func DecodeInode(b []byte) (Attr, error) {
 		Parent:    Ino(uint48(b[43:])),
 	}
 	inline := flags&flagInline != 0
-	if flags >= flagChunks<<1 || inline && (!a.IsFile() || a.HasChunks) || a.HasChunks && !a.IsFile() {
+	if flags >= flagSpread<<1 || inline && (!a.IsFile() || a.HasChunks) || a.HasChunks && !a.IsFile() || a.Spread && (a.IsDir() || a.Nlink < 2) {
 		return Attr{}, fmt.Errorf("inode value of mode %o has flags %x", a.Mode, flags)
 	}
 	tail := b[inodeFixedBytes:]

@@ -33,10 +33,16 @@ const (
 	opEnd
 )
 
+// Operations that came later.
+const (
+	OpQuota Op = 23
+	OpCount Op = 24
+)
+
 // String gives the operation's name.
 func (o Op) String() string {
-	names := [...]string{"?", "format", "create", "mkdir", "mknod", "symlink", "link", "unlink", "rmdir", "rename", "setattr", "commit", "setxattr", "removexattr", "reserve", "purge", "session_start", "session_end", "settings"}
-	if int(o) < len(names) {
+	names := [...]string{"?", "format", "create", "mkdir", "mknod", "symlink", "link", "unlink", "rmdir", "rename", "setattr", "commit", "setxattr", "removexattr", "reserve", "purge", "session_start", "session_end", "settings", OpQuota: "quota", OpCount: "count"}
+	if int(o) < len(names) && names[o] != "" {
 		return names[o]
 	}
 	return "?"

@@ -73,7 +73,11 @@ func Check(c Change) syscall.Errno {
 		if c.Count == 0 {
 			return syscall.EINVAL
 		}
-	case Purge, EndOtherSession, Settings:
+	case SetQuota:
+		if c.Limit.Bytes > MaxQuotaBytes || c.Limit.Inodes > uint64(MaxIno) {
+			return syscall.EINVAL
+		}
+	case Purge, EndOtherSession, Settings, Count:
 	default:
 		return syscall.ENOSYS
 	}

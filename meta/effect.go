@@ -33,6 +33,15 @@ func AppendEffect(b []byte, e *Effect) []byte {
 		b = appendBytes(appendName(append48(b, uint64(e.Ino)), e.Name), e.Value)
 	case EffectXattrGone:
 		b = appendName(append48(b, uint64(e.Ino)), e.Name)
+	default:
+		b = appendOther(b, e)
+	}
+	return b
+}
+
+// appendOther appends the kinds that are not about one file.
+func appendOther(b []byte, e *Effect) []byte {
+	switch e.Kind {
 	case EffectRefs:
 		b = binary.BigEndian.AppendUint32(append48(b, e.Slice.ID), e.Count)
 	case EffectFreed:
@@ -56,6 +65,12 @@ func AppendEffect(b []byte, e *Effect) []byte {
 		b = appendName(b, e.Name)
 	case EffectReply:
 		b = appendBytes(binary.BigEndian.AppendUint16(binary.BigEndian.AppendUint64(b, uint64(e.Session)), e.Slot), e.Value)
+	case EffectQuota:
+		b = appendQuota(append48(b, uint64(e.Quota.Dir)), &e.Quota)
+	case EffectQuotaGone:
+		b = append48(b, uint64(e.Ino))
+	case EffectNames:
+		b = binary.BigEndian.AppendUint32(append48(append48(b, uint64(e.Ino)), uint64(e.Parent)), e.Count)
 	case EffectSliceWritten:
 		b = appendSlice(b, e.Slice)
 	}
@@ -202,6 +217,15 @@ func (d *decoder) otherEffect(e *Effect) {
 		e.Name = d.name()
 	case EffectReply:
 		e.Session, e.Slot, e.Value = SessionID(d.u64()), d.u16(), d.bytes()
+	case EffectQuota:
+		dir, value := d.ino(), d.variable(quotaBytes)
+		if d.err == nil {
+			e.Quota, d.err = DecodeQuota(dir, value)
+		}
+	case EffectQuotaGone:
+		e.Ino = d.ino()
+	case EffectNames:
+		e.Ino, e.Parent, e.Count = d.ino(), d.ino(), d.u32()
 	case EffectSliceWritten:
 		e.Slice = d.slice()
 	default:

@@ -34,6 +34,12 @@ type Reader interface {
 	ListXattr(ctx context.Context, ino Ino) ([]string, error)
 	// StatFS returns what the volume holds.
 	StatFS(ctx context.Context) (Usage, error)
+	// Quotas returns all quotas, the root's first, by inode number.
+	Quotas(ctx context.Context) ([]Quota, error)
+	// QuotasAt returns the quotas that what is made in a directory, or is written to
+	// a file, counts for: a directory's own first, then outwards. The last one is
+	// always the volume's, whether or not it has limits.
+	QuotasAt(ctx context.Context, ino Ino) ([]Quota, error)
 }
 
 // MaxPageEntries is the most that one ReadDir returns.

@@ -53,6 +53,9 @@ const (
 	EffectSetting      EffectKind = 'V' // Name, Value
 	EffectSettingGone  EffectKind = 'v' // Name
 	EffectReply        EffectKind = 'P' // Session, Slot, Value: a kept reply; in scans only
+	EffectQuota        EffectKind = 'Q' // Quota
+	EffectQuotaGone    EffectKind = 'q' // Ino
+	EffectNames        EffectKind = 'H' // Ino, Parent, Count: names of a file in a directory, of one that has names in several; 0 deletes the row
 	EffectSliceWritten EffectKind = 'N' // Slice: data that this change made known; no row
 )
 
@@ -72,6 +75,7 @@ type Effect struct {
 	Slices  []Slice
 	Count   uint32
 	Seq     uint64
+	Quota   Quota
 	Time    int64 // milliseconds since the Unix epoch
 	Session SessionID
 	Slot    uint16

@@ -18,7 +18,7 @@ func sampleAttrs() map[string]meta.Attr {
 	return map[string]meta.Attr{
 		"empty file":  times(meta.Attr{Mode: meta.TypeFile | 0o7777, Nlink: meta.MaxLinks, Version: meta.MaxSlice << 1}),
 		"inline file": times(meta.Attr{Mode: meta.TypeFile | 0o644, Nlink: 1, Size: 4097, Inline: inline, Version: meta.MaxSlice<<27&(1<<64-1) | 7<<1 | 1}),
-		"large file":  times(meta.Attr{Mode: meta.TypeFile | 0o600, Nlink: 2, Size: meta.MaxFileBytes, HasChunks: true, HasXattrs: true, Version: 42 << 1}),
+		"large file":  times(meta.Attr{Mode: meta.TypeFile | 0o600, Nlink: 2, Size: meta.MaxFileBytes, HasChunks: true, HasXattrs: true, Spread: true, Version: 42 << 1}),
 		"orphan":      times(meta.Attr{Mode: meta.TypeFile | 0o600}),
 		"directory":   times(meta.Attr{Mode: meta.TypeDir | 0o1777, Nlink: 2, Size: 3}),
 		"directories": times(meta.Attr{Mode: meta.TypeDir | 0o755, Nlink: 1<<32 - 1, HasXattrs: true}),
@@ -57,6 +57,13 @@ func sampleEffects() []meta.Effect {
 		{Kind: meta.EffectSetting, Name: "volume", Value: []byte(`{}`)},
 		{Kind: meta.EffectSettingGone, Name: ""},
 		{Kind: meta.EffectReply, Session: 1, Slot: 1<<16 - 1, Value: []byte("reply")},
+		{Kind: meta.EffectQuota, Quota: meta.Quota{
+			Dir: meta.MaxIno, Limit: meta.Usage{Bytes: 1<<56 - 1, Inodes: 1<<48 - 1}, Used: meta.Usage{Bytes: 1 << 55, Inodes: 7},
+			Next: 1, End: meta.MaxIno,
+		}},
+		{Kind: meta.EffectQuotaGone, Ino: 2},
+		{Kind: meta.EffectNames, Ino: 3, Parent: meta.MaxIno, Count: 1<<32 - 1},
+		{Kind: meta.EffectNames, Ino: 3, Parent: 1},
 		{Kind: meta.EffectSliceWritten, Slice: slice},
 	}
 }
@@ -97,7 +104,9 @@ func badInodes() map[string][]byte {
 		"nothing":                 nil,
 		"no tail":                 value("large file", func([]byte) {})[:49],
 		"long tail":               append(value("fifo", func([]byte) {}), 0),
-		"unknown flag":            value("fifo", func(b []byte) { b[0] |= 8 }),
+		"unknown flag":            value("fifo", func(b []byte) { b[0] |= 16 }),
+		"spread directory":        value("directory", func(b []byte) { b[0] |= 8 }),
+		"spread with one name":    value("fifo", func(b []byte) { b[0] |= 8 }),
 		"inline directory":        value("directory", func(b []byte) { b[0] |= 2 }),
 		"directory with extents":  value("directory", func(b []byte) { b[0] |= 4 }),
 		"inline and lists":        value("inline file", func(b []byte) { b[0] |= 4 }),

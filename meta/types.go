@@ -61,9 +61,11 @@ type Attr struct {
 	// Size is the length of a file or link target in bytes, and the number of
 	// entries of a directory.
 	Size uint64
-	// Parent is the directory of a directory, and the directory in which a file
-	// got its latest name. The root's parent is the root.
+	// Parent is the directory of a directory. A file has a name in it: the latest
+	// one, as long as that is there. The root's parent is the root.
 	Parent Ino
+	// Spread says that a file has names in more than one directory.
+	Spread bool
 	// HasXattrs is false when the inode surely has no extended attributes.
 	HasXattrs bool
 	// Version changes whenever a regular file's bytes may have changed. Equal

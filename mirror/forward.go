@@ -232,6 +232,10 @@ func keysOf(c meta.Change) []key {
 		return []key{inodeKey(c.Ino)}
 	case meta.Purge:
 		return []key{inodeKey(c.Orphan.Ino)}
+	case meta.SetQuota:
+		return []key{inodeKey(c.Dir)}
+	case meta.Count:
+		return []key{inodeKey(c.Dir)}
 	default:
 		return nil
 	}

@@ -166,3 +166,17 @@ func (f *farReader) StatFS(ctx context.Context) (meta.Usage, error) {
 	}
 	return f.r.StatFS(ctx)
 }
+
+func (f *farReader) Quotas(ctx context.Context) ([]meta.Quota, error) {
+	if err := f.cross(ctx); err != nil {
+		return nil, err
+	}
+	return f.r.Quotas(ctx)
+}
+
+func (f *farReader) QuotasAt(ctx context.Context, ino meta.Ino) ([]meta.Quota, error) {
+	if err := f.cross(ctx); err != nil {
+		return nil, err
+	}
+	return f.r.QuotasAt(ctx, ino)
+}

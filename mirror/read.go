@@ -248,6 +248,25 @@ func (r reader) StatFS(ctx context.Context) (meta.Usage, error) {
 	return u, err
 }
 
+// Quotas is meta.Reader's. It does without the source as StatFS does.
+func (r reader) Quotas(ctx context.Context) ([]meta.Quota, error) {
+	return r.quotas(ctx, func(ctx context.Context, m meta.Reader) ([]meta.Quota, error) { return m.Quotas(ctx) })
+}
+
+// QuotasAt is meta.Reader's. It does without the source as StatFS does.
+func (r reader) QuotasAt(ctx context.Context, ino meta.Ino) ([]meta.Quota, error) {
+	return r.quotas(ctx, func(ctx context.Context, m meta.Reader) ([]meta.Quota, error) { return m.QuotasAt(ctx, ino) })
+}
+
+func (r reader) quotas(ctx context.Context, ask func(context.Context, meta.Reader) ([]meta.Quota, error)) ([]meta.Quota, error) {
+	all, at, err := answer(ctx, r, query[[]meta.Quota]{op: "quotas", all: true, ask: ask})
+	if err != nil && errors.Is(err, meta.ErrUnreachable) {
+		return ask(ctx, r.e.near.View(r.opts))
+	}
+	r.observe(at)
+	return all, err
+}
+
 // learnNode notes what was read of an inode at the source.
 func (e *Engine) learnNode(ino meta.Ino, n meta.Node, err error, at meta.Position) {
 	switch {

@@ -23,6 +23,8 @@ type rows struct {
 	orphans  map[meta.Ino]int
 	sessions map[meta.SessionID]bool
 	replies  map[meta.SessionID]int
+	quotas   map[meta.Ino]meta.Quota
+	names    map[meta.Ino]map[meta.Ino]uint32
 
 	problems []string
 }
@@ -52,6 +54,8 @@ func checkRows(t testing.TB, s meta.Source) string {
 	r := sortRows(distinct(effects))
 	r.checkTree()
 	r.checkFiles()
+	r.checkNames()
+	r.checkQuotas()
 	r.checkSlices()
 	r.checkCounters(&state)
 	for id := range r.replies {
@@ -102,6 +106,7 @@ func sortRows(effects []meta.Effect) *rows {
 		inodes: map[meta.Ino]meta.Attr{}, entries: map[entryKey]meta.Effect{}, lists: map[listKey][]meta.Extent{},
 		targets: map[meta.Ino]string{}, xattrs: map[meta.Ino]int{}, refs: map[uint64]uint32{}, freed: map[uint64]uint64{},
 		orphans: map[meta.Ino]int{}, sessions: map[meta.SessionID]bool{}, replies: map[meta.SessionID]int{},
+		quotas: map[meta.Ino]meta.Quota{}, names: map[meta.Ino]map[meta.Ino]uint32{},
 	}
 	for i := range effects {
 		e := &effects[i]
@@ -135,6 +140,13 @@ func sortRows(effects []meta.Effect) *rows {
 			r.sessions[e.Session] = true
 		case meta.EffectReply:
 			r.replies[e.Session]++
+		case meta.EffectQuota:
+			r.quotas[e.Quota.Dir] = e.Quota
+		case meta.EffectNames:
+			if r.names[e.Ino] == nil {
+				r.names[e.Ino] = map[meta.Ino]uint32{}
+			}
+			r.names[e.Ino][e.Parent] = e.Count
 		case meta.EffectSetting:
 		default:
 			r.complain("a scan gives an effect of kind %c", e.Kind)

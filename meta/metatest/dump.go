@@ -60,7 +60,7 @@ func testDump(t *testing.T, cfg Config, seed uint64) {
 	if err := f.replica.StartSession(t.Context(), sessionInfo()); err != nil {
 		t.Fatalf("a session after the load: %v", err)
 	}
-	made, err := f.replica.Change(t.Context(), meta.Make{Parent: root, Name: "after the load", Mode: meta.TypeFile | 0o644})
+	made, err := f.replica.Change(t.Context(), meta.SetAttr{Ino: root, Set: meta.SetMode, Mode: 0o711})
 	if err != nil || made.Position.Seq != loaded.Position.Seq+2 {
 		t.Fatalf("a change after the load: %+v, %v", made.Position, err)
 	}

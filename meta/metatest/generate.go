@@ -210,7 +210,10 @@ func (g *generator) question() *question {
 	case n < 19:
 		q.what, q.ino = "listxattr", g.other()
 	default:
-		q.what = "statfs"
+		q.what = pick(g.rng, []string{"statfs", "quotas", "quotasat", "quotasat"})
+		if g.rng.IntN(2) == 0 {
+			q.ino = g.other()
+		}
 	}
 	return q
 }

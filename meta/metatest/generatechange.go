@@ -2,6 +2,7 @@ package metatest
 
 import (
 	"bytes"
+	"context"
 	"slices"
 
 	"mirrorfs/meta"
@@ -29,7 +30,9 @@ func (g *generator) change() meta.Change {
 		return meta.SetXattr{Ino: g.other(), Name: g.xattr(), Value: bytes.Repeat([]byte{byte(n)}, g.rng.IntN(40)), Mode: meta.XattrMode(g.rng.IntN(3))}
 	case n < 92:
 		return meta.RemoveXattr{Ino: g.other(), Name: g.xattr()}
-	case n < 94:
+	case n < 95:
+		return g.quota()
+	case n < 96:
 		return meta.Reserve{Count: uint32(g.rng.IntN(5))}
 	default:
 		return meta.Purge{Orphan: meta.Orphan{Ino: g.other()}}
@@ -50,6 +53,47 @@ func (g *generator) make(dir meta.Ino) meta.Change {
 		c.Mode |= pick(g.rng, []uint32{meta.TypeFifo, meta.TypeSocket, meta.TypeChar, meta.TypeBlock})
 	}
 	return c
+}
+
+// quota sets a quota with little room, so that it is soon passed, or takes one away;
+// or goes on with a count.
+func (g *generator) quota() meta.Change {
+	dir := g.dir()
+	if g.rng.IntN(5) == 0 {
+		dir = meta.RootIno
+	}
+	if all, err := g.pair.model.Quotas(context.Background()); err == nil && len(all) > 0 && g.rng.IntN(3) == 0 {
+		dir = g.handle(pick(g.rng, all).Dir)
+	}
+	if g.rng.IntN(2) == 0 {
+		return meta.Count{Dir: dir}
+	}
+	c := meta.SetQuota{Dir: dir}
+	if g.rng.IntN(3) > 0 {
+		used := meta.Usage{}
+		if all, err := g.pair.model.QuotasAt(context.Background(), g.pair.inode(dir)); err == nil {
+			used = all[0].Used
+		}
+		c.Limit.Bytes = used.Bytes + g.rng.Uint64N(1<<pick(g.rng, []int{14, 20, 28}))
+		c.Limit.Inodes = used.Inodes + g.rng.Uint64N(20)
+	}
+	if g.rng.IntN(3) == 0 {
+		c.Limit.Bytes = 0
+	}
+	if g.rng.IntN(3) == 0 {
+		c.Limit.Inodes = 0
+	}
+	return c
+}
+
+// handle is the handle of an inode.
+func (g *generator) handle(ino meta.Ino) meta.Ino {
+	for h, i := range g.pair.inodes {
+		if i == ino {
+			return h
+		}
+	}
+	return noHandle
 }
 
 func (g *generator) rename(dir meta.Ino) meta.Change {

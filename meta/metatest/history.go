@@ -148,7 +148,7 @@ func (g *historian) step(ctx context.Context) {
 func (g *historian) name() string { return pick(g.rng, []string{"a", "b", "c", "d"}) }
 
 func (g *historian) question() *question {
-	q := &question{what: pick(g.rng, []string{"lookup", "lookup", "getattr", "readdir", "resolve", "statfs", "readlink", "listxattr"}), ino: g.h.inode(g.rng, true), name: g.name(), n: 100}
+	q := &question{what: pick(g.rng, []string{"lookup", "lookup", "getattr", "readdir", "resolve", "statfs", "readlink", "listxattr", "quotasat"}), ino: g.h.inode(g.rng, true), name: g.name(), n: 100}
 	switch q.what {
 	case "readdir":
 		q.name = ""
@@ -162,7 +162,11 @@ func (g *historian) question() *question {
 
 func (g *historian) change() meta.Change {
 	dir, file := g.h.inode(g.rng, true), g.h.inode(g.rng, false)
-	switch n := g.rng.IntN(20); {
+	switch n := g.rng.IntN(22); {
+	case n == 20:
+		return meta.SetQuota{Dir: dir, Limit: meta.Usage{Bytes: uint64(g.rng.IntN(10)) << 12, Inodes: uint64(g.rng.IntN(8))}}
+	case n == 21:
+		return meta.Count{Dir: dir}
 	case n < 5:
 		return meta.Make{Parent: dir, Name: g.name(), Mode: pick(g.rng, []uint32{meta.TypeFile, meta.TypeFile, meta.TypeDir, meta.TypeSymlink}), Target: "t"}
 	case n < 8:

@@ -28,8 +28,8 @@ func renderError(err error) string {
 }
 
 func renderAttr(a *meta.Attr) string {
-	return fmt.Sprintf("mode %o nlink %d owner %d:%d rdev %x size %d parent %d xattrs %v times %d %d %d",
-		a.Mode, a.Nlink, a.UID, a.GID, a.Rdev, a.Size, a.Parent, a.HasXattrs, a.Atime, a.Mtime, a.Ctime)
+	return fmt.Sprintf("mode %o nlink %d owner %d:%d rdev %x size %d parent %d spread %v xattrs %v times %d %d %d",
+		a.Mode, a.Nlink, a.UID, a.GID, a.Rdev, a.Size, a.Parent, a.Spread, a.HasXattrs, a.Atime, a.Mtime, a.Ctime)
 }
 
 func renderNode(n *meta.Node) string {
@@ -57,7 +57,7 @@ func renderEffects(effects []meta.Effect) string {
 		case meta.EffectInode:
 			lines = append(lines, fmt.Sprintf("I %d %s", e.Ino, renderAttr(&e.Attr)))
 		default:
-			lines = append(lines, fmt.Sprintf("%c ino %d parent %d name %q type %o value %.80q time %d session %x", e.Kind, e.Ino, e.Parent, e.Name, e.Type, e.Value, e.Time, e.Session))
+			lines = append(lines, fmt.Sprintf("%c ino %d parent %d name %q type %o value %.80q time %d session %x count %d quota %+v", e.Kind, e.Ino, e.Parent, e.Name, e.Type, e.Value, e.Time, e.Session, e.Count, e.Quota))
 		}
 	}
 	slices.Sort(lines)

@@ -89,6 +89,14 @@ func (q *question) answer(ctx context.Context, r meta.Reader, ino meta.Ino) stri
 		var names []string
 		names, err = r.ListXattr(ctx, ino)
 		text = fmt.Sprintf("%q", names)
+	case "quotas":
+		var all []meta.Quota
+		all, err = r.Quotas(ctx)
+		text = fmt.Sprintf("%+v", all)
+	case "quotasat":
+		var all []meta.Quota
+		all, err = r.QuotasAt(ctx, ino)
+		text = fmt.Sprintf("%+v", all)
 	case "statfs":
 		var u meta.Usage
 		u, err = r.StatFS(ctx)
@@ -129,6 +137,12 @@ func translate(c meta.Change, real func(meta.Ino) meta.Ino) meta.Change {
 		return c
 	case meta.RemoveXattr:
 		c.Ino = real(c.Ino)
+		return c
+	case meta.SetQuota:
+		c.Dir = real(c.Dir)
+		return c
+	case meta.Count:
+		c.Dir = real(c.Dir)
 		return c
 	case meta.Purge:
 		c.Orphan.Ino = real(c.Orphan.Ino)

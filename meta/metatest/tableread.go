@@ -105,6 +105,8 @@ func testView(b *table) {
 		"extents":   func(r meta.Reader) error { _, _, err := r.Extents(ctx, root, 0, 1); return err },
 		"getxattr":  func(r meta.Reader) error { _, err := r.GetXattr(ctx, root, "user.a"); return err },
 		"listxattr": func(r meta.Reader) error { _, err := r.ListXattr(ctx, root); return err },
+		"quotas":    func(r meta.Reader) error { _, err := r.Quotas(ctx); return err },
+		"quotas at": func(r meta.Reader) error { _, err := r.QuotasAt(ctx, root); return err },
 		"statfs":    func(r meta.Reader) error { _, err := r.StatFS(ctx); return err },
 	}
 	for name, read := range reads {

@@ -46,6 +46,14 @@ func runTables(t *testing.T, cfg Config) {
 		"Purge":         testPurge,
 		"PurgeOpen":     testPurgeOpen,
 		"Settings":      testSettings,
+		"HardLinks":     testHardLinks,
+		"Quota":         testQuota,
+		"QuotaChanged":  testQuotaChanged,
+		"QuotaNested":   testQuotaNested,
+		"QuotaVolume":   testQuotaVolume,
+		"QuotaRename":   testQuotaRename,
+		"QuotaLinks":    testQuotaLinks,
+		"QuotaCounting": testQuotaCounting,
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := &table{t: t, p: newPair(t, cfg, nil)}

@@ -24,6 +24,8 @@ func renderTree(ctx context.Context, e meta.Engine) string {
 	if p, ok := e.(meta.Purger); ok {
 		w.orphans(ctx, p)
 	}
+	quotas, err := e.Quotas(ctx)
+	fmt.Fprintf(&w.out, "quotas %+v %v\n", quotas, err)
 	usage, err := e.StatFS(ctx)
 	fmt.Fprintf(&w.out, "usage %+v %v\n", usage, err)
 	return w.out.String()

@@ -29,6 +29,10 @@ func (e *Engine) Change(ctx context.Context, c meta.Change) (meta.Result, error)
 	}
 	s := e.v.stage(now.UnixNano())
 	ino, errno := s.run(c)
+	if errno == 0 {
+		s.settleNames()
+		errno = s.settleQuotas(c)
+	}
 	if errno != 0 {
 		return meta.Result{}, &meta.Error{Op: op, Ino: ino, Errno: errno}
 	}
@@ -51,7 +55,7 @@ func (v *volume) mayChange(session meta.SessionID, c meta.Change) error {
 		return err
 	}
 	switch c.(type) {
-	case meta.Settings, meta.EndOtherSession:
+	case meta.Settings, meta.EndOtherSession, meta.SetQuota, meta.Count:
 		if session == 0 {
 			return nil
 		}
@@ -101,6 +105,10 @@ func (s *staged) run(c meta.Change) (meta.Ino, syscall.Errno) {
 		return c.Orphan.Ino, s.purge(&c)
 	case meta.EndOtherSession:
 		return 0, s.endOther(&c)
+	case meta.SetQuota:
+		return c.Dir, s.setQuota(&c)
+	case meta.Count:
+		return c.Dir, s.count(&c)
 	case meta.Settings:
 		s.add(meta.Effect{Kind: meta.EffectSetting, Name: volumeSetting, Value: encodeJSON(c.Volume)})
 		return 0, 0

@@ -1,6 +1,7 @@
 package model
 
 import (
+	"slices"
 	"syscall"
 
 	"mirrorfs/meta"
@@ -37,6 +38,10 @@ func (s *staged) rename(c *meta.Rename) (meta.Ino, syscall.Errno) {
 		if errno := mayReplace(&moved.Attr, &target.Attr); errno != 0 {
 			return moved.Ino, errno
 		}
+	}
+	dirs := moved.Attr.IsDir() || exists && c.Flags == meta.RenameExchange && target.Attr.IsDir()
+	if dirs && !slices.Equal(t.quotasAbove(c.OldParent), t.quotasAbove(c.NewParent)) {
+		return moved.Ino, syscall.EXDEV
 	}
 	s.inode(moved.Ino).Ctime = s.now
 	s.unlink(c.OldParent, c.OldName, moved.Attr.Type())

@@ -59,6 +59,14 @@ func (t *tables) rows() []row {
 	for s, value := range t.replies {
 		add(uint64(s.session), uint64(s.slot), "", meta.Effect{Kind: meta.EffectReply, Session: s.session, Slot: s.slot, Value: value})
 	}
+	for dir, q := range t.quotas {
+		add(uint64(dir), 0, "", meta.Effect{Kind: meta.EffectQuota, Quota: q})
+	}
+	for ino, dirs := range t.spread {
+		for dir, count := range dirs {
+			add(uint64(ino), uint64(dir), "", meta.Effect{Kind: meta.EffectNames, Ino: ino, Parent: dir, Count: count})
+		}
+	}
 	for name, value := range t.settings {
 		add(0, 0, name, meta.Effect{Kind: meta.EffectSetting, Name: name, Value: value})
 	}

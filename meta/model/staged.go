@@ -15,13 +15,14 @@ type staged struct {
 	seq      uint64 // of the record it will make
 	counters meta.Counters
 
-	inodes map[meta.Ino]*meta.Attr // nil: the inode goes
-	order  []meta.Ino              // keys of inodes; the one the change is about comes first
-	rest   []meta.Effect           // of all other tables
+	inodes map[meta.Ino]*meta.Attr  // nil: the inode goes
+	order  []meta.Ino               // keys of inodes; the one the change is about comes first
+	rest   []meta.Effect            // of all other tables
+	quotas map[meta.Ino]*meta.Quota // set by this change; nil: it goes
 }
 
 func (v *volume) stage(now int64) *staged {
-	return &staged{v: v, now: now, seq: v.state.Position.Seq + 1, counters: v.state.Counters, inodes: map[meta.Ino]*meta.Attr{}}
+	return &staged{v: v, now: now, seq: v.state.Position.Seq + 1, counters: v.state.Counters, inodes: map[meta.Ino]*meta.Attr{}, quotas: map[meta.Ino]*meta.Quota{}}
 }
 
 func (s *staged) add(e meta.Effect) { s.rest = append(s.rest, e) }
@@ -66,6 +67,9 @@ func (s *staged) destroy(ino meta.Ino) {
 	}
 	if attr.IsFile() {
 		s.setContent(ino, content{}, nil)
+	}
+	if _, ok := s.v.tables.quotas[ino]; ok {
+		s.quotas[ino] = nil
 	}
 	if _, ok := s.v.tables.targets[ino]; ok {
 		s.add(meta.Effect{Kind: meta.EffectTargetGone, Ino: ino})

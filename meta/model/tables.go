@@ -21,9 +21,14 @@ type tables struct {
 	sessions map[meta.SessionID][]byte
 	replies  map[slot][]byte
 	settings map[string][]byte
+	quotas   map[meta.Ino]meta.Quota
+	// spread counts the names of a file by directory, of those with names in several.
+	spread map[meta.Ino]map[meta.Ino]uint32
 
 	// names has the names of each directory in order. It follows from entries.
 	names map[meta.Ino][]string
+	// places counts the names of each inode by directory. It follows from entries.
+	places map[meta.Ino]map[meta.Ino]uint32
 	// extents counts the extents that point to a slice. It follows from the rows.
 	extents map[uint64]int
 }
@@ -51,7 +56,10 @@ func newTables() tables {
 		sessions: map[meta.SessionID][]byte{},
 		replies:  map[slot][]byte{},
 		settings: map[string][]byte{},
+		quotas:   map[meta.Ino]meta.Quota{},
+		spread:   map[meta.Ino]map[meta.Ino]uint32{},
 		names:    map[meta.Ino][]string{},
+		places:   map[meta.Ino]map[meta.Ino]uint32{},
 		extents:  map[uint64]int{},
 	}
 }
@@ -76,7 +84,9 @@ func (t *tables) apply(e *meta.Effect) {
 		if at, found := slices.BinarySearch(t.names[e.Parent], e.Name); !found {
 			t.names[e.Parent] = slices.Insert(t.names[e.Parent], at, e.Name)
 		}
+		t.place(e.Parent, e.Name, -1)
 		put(t.entries, e.Parent, e.Name, entry{ino: e.Ino, kind: e.Type})
+		t.place(e.Parent, e.Name, 1)
 	case meta.EffectEntryGone:
 		if at, found := slices.BinarySearch(t.names[e.Parent], e.Name); found {
 			t.names[e.Parent] = slices.Delete(t.names[e.Parent], at, at+1)
@@ -84,6 +94,7 @@ func (t *tables) apply(e *meta.Effect) {
 		if len(t.names[e.Parent]) == 0 {
 			delete(t.names, e.Parent)
 		}
+		t.place(e.Parent, e.Name, -1)
 		remove(t.entries, e.Parent, e.Name)
 	case meta.EffectChunk, meta.EffectChunkGone:
 		t.putChunk(e)
@@ -125,8 +136,31 @@ func (t *tables) applyOther(e *meta.Effect) {
 		t.settings[e.Name] = slices.Clone(e.Value)
 	case meta.EffectSettingGone:
 		delete(t.settings, e.Name)
+	case meta.EffectQuota:
+		t.quotas[e.Quota.Dir] = e.Quota
+	case meta.EffectQuotaGone:
+		delete(t.quotas, e.Ino)
+	case meta.EffectNames:
+		if e.Count == 0 {
+			remove(t.spread, e.Ino, e.Parent)
+		} else {
+			put(t.spread, e.Ino, e.Parent, e.Count)
+		}
 	case meta.EffectReply:
 		t.replies[slot{e.Session, e.Slot}] = slices.Clone(e.Value)
+	}
+}
+
+// place notes that a name came to, or leaves, what it names; it may not exist.
+func (t *tables) place(dir meta.Ino, name string, by int) {
+	e, ok := t.entries[dir][name]
+	if !ok {
+		return
+	}
+	if n := int(t.places[e.ino][dir]) + by; n > 0 {
+		put(t.places, e.ino, dir, uint32(n))
+	} else {
+		remove(t.places, e.ino, dir)
 	}
 }
 

@@ -83,6 +83,10 @@ func subject(c meta.Change) meta.Error {
 		about.Ino, about.Name = c.Ino, c.Name
 	case meta.RemoveXattr:
 		about.Ino, about.Name = c.Ino, c.Name
+	case meta.SetQuota:
+		about.Ino = c.Dir
+	case meta.Count:
+		about.Ino = c.Dir
 	case meta.Purge:
 		about.Ino, about.Name = c.Orphan.Ino, c.Orphan.Name
 	}
@@ -121,6 +125,11 @@ func (e *Engine) arguments(c meta.Change, now time.Time) (string, []any, error) 
 			force = 1
 		}
 		return "session_end", []any{sessionBytes(c.ID), force, e.lifeClock()}, nil
+	case meta.SetQuota:
+		b := append48([]byte{byte(c.Limit.Bytes >> 48)}, c.Limit.Bytes)
+		return "quota", []any{uint64(c.Dir), append48(b, c.Limit.Inodes)}, nil
+	case meta.Count:
+		return "count", []any{uint64(c.Dir)}, nil
 	case meta.Settings:
 		text, err := json.Marshal(c.Volume)
 		return "settings", []any{text}, err

@@ -32,6 +32,10 @@ func errnoOf(word string) (syscall.Errno, bool) {
 		return syscall.EPERM, true
 	case "EMLINK":
 		return syscall.EMLINK, true
+	case "EXDEV":
+		return syscall.EXDEV, true
+	case "EDQUOT":
+		return syscall.EDQUOT, true
 	case "ENAMETOOLONG":
 		return syscall.ENAMETOOLONG, true
 	case "ENODATA":

@@ -19,7 +19,7 @@ const (
 	functionPrefix = libraryName + "_"
 	// libraryRevision rises with each change of lua/: a client replaces an older library
 	// and leaves a newer one alone.
-	libraryRevision = 5
+	libraryRevision = 6
 )
 
 // library is the source of all functions. A file sees the locals of those before it.
@@ -27,7 +27,8 @@ func library() (string, error) {
 	var b strings.Builder
 	b.WriteString("#!lua name=" + libraryName + "\n")
 	for _, name := range []string{
-		"base", "dirs", "change", "extents", "content", "attr", "names", "rename", "sessions", "read", "scan", "apply", "replica",
+		"base", "dirs", "change", "quota", "extents", "content", "links", "attr", "names", "rename", "count", "sessions",
+		"read", "scan", "apply", "replica",
 	} {
 		text, err := luaFiles.ReadFile("lua/" + name + ".lua")
 		if err != nil {

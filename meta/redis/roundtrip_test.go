@@ -95,6 +95,18 @@ func allRoundTrips() []roundTrip {
 		changes("unlink", meta.Unlink{Parent: 2, Name: "b"}),
 		changes("rmdir", meta.Rmdir{Parent: 2, Name: "a"}),
 		changes("reserve", meta.Reserve{Count: 10}),
+		changes("quota", meta.SetQuota{Dir: 2, Limit: meta.Usage{Inodes: 1000}}),
+		changes("count", meta.Count{Dir: 2}),
+		changes("create under a quota", newFile(2, "q")),
+		changes("commit under a quota", wholeFile(3, 9)),
+		asks("quotas", func(ctx context.Context, r meta.Reader) error {
+			_, err := r.Quotas(ctx)
+			return err
+		}),
+		asks("quotas at", func(ctx context.Context, r meta.Reader) error {
+			_, err := r.QuotasAt(ctx, 3)
+			return err
+		}),
 		changes("settings", meta.Settings{Volume: meta.Volume{Name: "test"}}),
 		{"purge", func(ctx context.Context, e *redis.Engine) error {
 			_, err := e.Change(ctx, meta.Purge{Orphan: meta.Orphan{Ino: 999}})

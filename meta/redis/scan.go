@@ -22,6 +22,7 @@ const (
 	stageOrphans  = 'o'
 	stageSessions = 's'
 	stageSettings = 'v'
+	stageQuotas   = 'q'
 )
 
 // maxScanRows bounds a batch, so that no call keeps the server for long.
@@ -132,12 +133,19 @@ func appendRow(b []byte, fields []any) ([]byte, error) {
 	return appendPairs(b, kind, ino, pairs)
 }
 
-// appendPairs appends the entries, extent lists or extended attributes of an inode.
+// appendPairs appends the entries, names, extent lists or extended attributes of an inode.
 func appendPairs(b []byte, kind string, ino meta.Ino, pairs []string) ([]byte, error) {
 	var effects []meta.Effect
 	for ; len(pairs) > 0; pairs = pairs[2:] {
 		name, value := pairs[0], pairs[1]
 		switch kind {
+		case "H":
+			dir, err1 := strconv.ParseUint(name, 10, 48)
+			count, err2 := strconv.ParseUint(value, 10, 32)
+			if err := errors.Join(err1, err2); err != nil {
+				return nil, fmt.Errorf("names of inode %d: %w", ino, err)
+			}
+			effects = append(effects, meta.Effect{Kind: meta.EffectNames, Ino: ino, Parent: meta.Ino(dir), Count: uint32(count)})
 		case "X":
 			effects = append(effects, meta.Effect{Kind: meta.EffectXattr, Ino: ino, Name: name, Value: []byte(value)})
 		case "C":
@@ -174,7 +182,8 @@ type table struct {
 
 func tables() map[byte]table {
 	return map[byte]table{
-		stageRefs:     {key: "r", effect: refsEffect, next: stageFreed},
+		stageRefs:     {key: "r", effect: refsEffect, next: stageQuotas},
+		stageQuotas:   {key: "q", effect: quotaEffect, next: stageFreed},
 		stageFreed:    {key: "f", sorted: true, effect: freedEffect, next: stageOrphans},
 		stageOrphans:  {key: "o", sorted: true, effect: orphanEffect, next: stageSessions},
 		stageSessions: {key: "v", effect: sessionEffect, next: stageSettings},
@@ -229,6 +238,14 @@ func refsEffect(slice, count string) ([]byte, error) {
 		return nil, fmt.Errorf("references to slice %q: %w", slice, err)
 	}
 	return meta.AppendEffect(nil, &meta.Effect{Kind: meta.EffectRefs, Slice: meta.Slice{ID: id}, Count: uint32(n)}), nil
+}
+
+func quotaEffect(dir, value string) ([]byte, error) {
+	q, err := decodeQuota(dir, value)
+	if err != nil {
+		return nil, err
+	}
+	return meta.AppendEffect(nil, &meta.Effect{Kind: meta.EffectQuota, Quota: q}), nil
 }
 
 // freedEffect makes an effect of a member: seq, time, slices. In the effect the number of

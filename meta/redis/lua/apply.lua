@@ -102,6 +102,24 @@ function E.x(run, s, i)
   return i + 7 + n
 end
 
+function E.H(run, s, i)
+  local ino, dir, count = read('>I6I6I4', s, i)
+  T.put_names(run.p, dec(ino), dec(dir), count)
+  return i + 16
+end
+
+function E.Q(run, s, i)
+  T.put_quota(run.p, dec(read('>I6', s, i)), sub(s, i + 6, i + 43))
+  run.quotas = true
+  return i + 44
+end
+
+function E.q(run, s, i)
+  T.del_quota(run.p, dec(read('>I6', s, i)))
+  run.quotas = true
+  return i + 6
+end
+
 function E.R(run, s, i)
   T.put_refs(run.p, read('>I6I4', s, i))
   return i + 10
@@ -188,4 +206,10 @@ local function flush(run)
   for i = 1, #run.order do values[i] = run.new[run.order[i]] end
   T.put_inodes(run.p, run.order, values, #values)
   for slot, value in pairs(run.replies) do T.put_reply(run.p, slot, value) end
+end
+
+-- with_flags is a state that says which quotas there are after a run.
+local function with_flags(run, state)
+  if not run.quotas then return state end
+  return sub(state, 1, 54) .. char(T.quota_flags(run.p)) .. sub(state, 56)
 end

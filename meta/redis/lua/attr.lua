@@ -18,6 +18,8 @@ change('setattr', function(c, args)
     if err then return err end
     local k = truncate(c, ino, v, size)
     if too_large(k) then return fail('EFBIG') end
+    local no = over_size(c, ino, v, size)
+    if no then return no end
     v = store(c, ino, v, size, k)
     mtime_now = mtime_now or not has(SET_MTIME)
   end

@@ -135,6 +135,25 @@ end
 function T.put_xattr(p, ino, name, value) call('HSET', p .. 'a' .. ino, name, value) end
 function T.del_xattr(p, ino, name) call('HDEL', p .. 'a' .. ino, name) end
 
+-- put_names sets how many names a file has in a directory, for one that has names in
+-- several.
+function T.put_names(p, ino, dir, count)
+  if count > 0 then
+    call('HSET', p .. 'p' .. ino, dir, count)
+  else
+    call('HDEL', p .. 'p' .. ino, dir)
+  end
+end
+
+function T.put_quota(p, dir, value) call('HSET', p .. 'q', dir, value) end
+function T.del_quota(p, dir) call('HDEL', p .. 'q', dir) end
+
+-- quota_flags tells which quotas there are: 1 the volume's, 2 those of directories.
+function T.quota_flags(p)
+  local n, root = call('HLEN', p .. 'q'), call('HEXISTS', p .. 'q', '1')
+  return root + (n > root and 2 or 0)
+end
+
 function T.put_refs(p, slice, count)
   if count > 0 then
     call('HSET', p .. 'r', slice, count)

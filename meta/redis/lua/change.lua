@@ -31,7 +31,7 @@ function C.begin(keys, args, mode)
   if not state then return nil, fail('ENOENT', 'volume') end
   local c = cx
   local chain, role
-  c.epoch, c.seq, chain, c.nino, c.nslice, c.bytes, c.inodes, role = read('>I6I6c16I6I6I7I6c1', state)
+  c.epoch, c.seq, chain, c.nino, c.nslice, c.bytes, c.inodes, role, c.quotas = read('>I6I6c16I6I6I7I6c1B', state)
   if role ~= 'S' then return nil, fail('EROFS', role == 'F' and 'fenced' or 'readonly') end
   if slot == '' then
     if mode ~= ADMIN then return nil, fail('ESTALE', 'session') end
@@ -53,6 +53,7 @@ function C.begin(keys, args, mode)
   c.key, c.p, c.start, c.slot, c.time = key, sub(key, 1, -2), start, slot, args[5]
   c.ns, c.chain, c.seq = sub(start, 3, 10), chain, c.seq + 1
   c.inos, c.effects, c.done = 0, 0, false
+  if c.quotas > 0 then C.begin_charges(c) else c.rows = nil end
   return c
 end
 
@@ -134,6 +135,7 @@ end
 -- finish writes inodes, state, kept reply and record, and returns the reply with its
 -- number, as it is kept. about is the inode that the change was about.
 function C.finish(c, about)
+  if c.rows then C.write_charges(c) end
   local inodes = write_inodes(c)
   local effects = inodes .. concat(c.fx, '', 1, c.effects)
   local after = pack('>I6I6I7I6', c.nino, c.nslice, c.bytes, c.inodes)
@@ -146,7 +148,7 @@ function C.finish(c, about)
   else
     answer = answer .. '\1' .. c.start .. after .. cut(c, inodes)
   end
-  local state = sub(pos, 1, 12) .. chain .. after .. 'S\0\0\0\0\0\0'
+  local state = sub(pos, 1, 12) .. chain .. after .. 'S' .. char(c.quotas) .. '\0\0\0\0\0'
   if c.slot ~= '' then
     call('HSET', c.key, 'state', state, c.slot, answer)
   else

@@ -65,6 +65,13 @@ local function stage(k, index, was, list)
   k.order[#k.order + 1], k.was[index], k.list[index] = index, was, list
 end
 
+-- over_size returns the error for a file that is to get a size that a quota does not have.
+local function over_size(c, ino, v, size)
+  if c.quotas == 0 or sub(v, 4, 5) == '\0\0' then return end
+  C.charge(c, read('>I6', v, 44), ino, rounded(size) - rounded(size_of(v)), 0)
+  return C.over_quota(c)
+end
+
 -- store writes a content and returns the inode value with it and a size: its extent
 -- is inline when chunk 0 has one that covers the whole file.
 local function store(c, ino, v, size, k)
@@ -79,7 +86,7 @@ local function store(c, ino, v, size, k)
   if not rows and has_lists(v) then rows = call('EXISTS', c.p .. 'c' .. dec(ino)) == 1 end
   settle(c, k.tally)
   if sub(v, 4, 5) ~= '\0\0' then c.bytes = c.bytes + rounded(size) - rounded(size_of(v)) end
-  local flags = band(byte(v, 1), 1)
+  local flags = band(byte(v, 1), 9)
   local head = sub(v, 2, 37) .. pack('>I6', size) .. sub(v, 44, 49)
   if inline then return char(flags + 2) .. head .. sub(first, 9) end
   return char(flags + (rows and 4 or 0)) .. head .. pack('>I6', c.seq)
@@ -214,6 +221,8 @@ change('commit', function(c, args)
     args, last = placed(args, size_of(v))
   end
   if size < size_of(v) then size = size_of(v) end
+  local no = over_size(c, ino, v, size)
+  if no then return no end
   v = store(c, ino, v, size, lay_chunks(c, ino, v, args, last))
   if mtime == NOTIME then mtime = c.ns end
   if atime == NOTIME then atime = sub(v, 14, 21) end

@@ -27,9 +27,11 @@ end
 -- lose_name takes one of the links of an inode that is no directory; without any it is
 -- an orphan.
 local function lose_name(c, ino, v, parent, name)
-  local links, left = read('>I2', v, 4) - 1, '\0\0'
+  local links, left = links_of(v) - 1, '\0\0'
   if links > 0 then
     left = pack('>I2', links)
+    local stays = C.parent_without(c, ino, v, parent)
+    v = sub(C.move_name(c, ino, v, parent, nil), 1, 43) .. pack('>I6', stays) .. sub(v, 50)
   else
     local ms = C.ms(c)
     c.inodes = c.inodes - 1
@@ -53,6 +55,12 @@ change('make', function(c, args)
     if kind == 4 then mode = char(68 + band(byte(v, 2), 11)) .. sub(v, 3, 3) end
     v = sub(v, 1, 1) .. mode .. sub(v, 4, 9) .. sub(dir, 10, 13) .. sub(v, 14)
   end
+  if c.quotas > 0 then
+    if T.find(c.p, d, name, next_page(dir)) then return fail('EEXIST') end
+    C.charge(c, parent, ino, 0, 1)
+    local no = C.over_quota(c)
+    if no then return no end
+  end
   local next = T.add_entry(c.p, d, name, dec(ino * 16 + kind), next_page(dir), entries)
   if not next then return fail('EEXIST') end
   c.nino, c.inodes = ino + 1, c.inodes + 1
@@ -75,10 +83,14 @@ change('link', function(c, args)
   local dir, err = C.dir(c, parent)
   if not dir then return err end
   if T.find(c.p, d, name, next_page(dir)) then return fail('EEXIST') end
-  local links = read('>I2', v, 4)
+  local links = links_of(v)
   if kind_of(v) == 4 then return fail('EPERM') end
   if links == 0 then return fail('ENOENT') end
   if links >= 65000 then return fail('EMLINK') end
+  C.charge_move(c, ino, v, parent)
+  local no = C.over_quota(c)
+  if no then return no end
+  v = C.move_name(c, ino, v, nil, parent)
   C.put(c, ino, sub(v, 1, 3) .. pack('>I2', links + 1) .. sub(v, 6, 29) .. c.ns .. sub(v, 38, 43) .. pack('>I6', parent) .. sub(v, 50))
   put_dir(c, parent, dir, 1, 0, T.put_entry(c.p, d, name, ino * 16 + kind_of(v), next_page(dir)))
   put_entry_effect(c, parent, name, kind_of(v), ino)
@@ -112,6 +124,7 @@ change('unlink', function(c, args)
   local ino, v, key, member = entry_of(c, d, dir, name)
   if not ino then return v end
   if kind_of(v) == 4 then return fail('EISDIR') end
+  C.charge_loss(c, ino, v, number(d))
   lose_name(c, ino, v, number(d), name)
   remove_entry(c, d, dir, name, 0, key, member)
   return C.finish(c, ino)
@@ -120,6 +133,7 @@ end, nil, FREES)
 -- drop_dir removes the inode of an empty directory.
 local function drop_dir(c, ino, v)
   c.inodes = c.inodes - 1
+  C.drop_quota(c, ino)
   drop_xattrs(c, ino, v)
   C.put(c, ino, false)
 end
@@ -133,6 +147,7 @@ change('rmdir', function(c, args)
   if not ino then return v end
   if kind_of(v) ~= 4 then return fail('ENOTDIR') end
   if size_of(v) > 0 then return fail('ENOTEMPTY') end
+  C.charge(c, number(d), ino, 0, -1)
   drop_dir(c, ino, v)
   remove_entry(c, d, dir, name, 1, key, member)
   return C.finish(c, ino)

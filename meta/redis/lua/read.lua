@@ -203,6 +203,39 @@ ask('statfs', function(p, args)
   return state
 end)
 
+-- quotas: the answer is the state, then directory and value of each row.
+ask('quotas', function(p)
+  local state = call('HGET', p .. 'v', 'state')
+  if not state then return nil, fail('ENOENT', 'volume') end
+  local out, flat = {state}, call('HGETALL', p .. 'q')
+  for i = 1, #flat do out[i + 1] = flat[i] end
+  return out
+end)
+
+-- quotas_at: inode. As quotas, those that count what is made or written there, innermost
+-- first.
+ask('quotas_at', function(p, args)
+  local at, state = number(args[2]), call('HGET', p .. 'v', 'state')
+  local v = T.inode(p, at)
+  if not v then return nil, fail('ENOENT') end
+  local out = {state}
+  if byte(state, 55) == 0 then return out end
+  if kind_of(v) ~= 4 then
+    at = links_of(v) > 0 and parent_of(v) or 1
+  end
+  while true do
+    local d = dec(at)
+    local row = call('HGET', p .. 'q', d)
+    if row then
+      out[#out + 1] = d
+      out[#out + 1] = row
+    end
+    v = at ~= 1 and T.inode(p, at)
+    if not v then return out end
+    at = parent_of(v)
+  end
+end)
+
 -- sessions: session, info, expiry in ms or '' ...
 ask('sessions', function(p, args)
   local out = {}

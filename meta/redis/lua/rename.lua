@@ -21,6 +21,12 @@ local function may_replace(moved, target)
   if onto and size_of(target) > 0 then return fail('ENOTEMPTY') end
 end
 
+-- rename_names is move_name for what may be a directory.
+local function rename_names(c, ino, v, from, to)
+  if kind_of(v) == 4 then return v end
+  return C.move_name(c, ino, v, from, to)
+end
+
 -- moved_to is an inode value with a new parent, changed now.
 local function moved_to(c, v, parent)
   return sub(v, 1, 29) .. c.ns .. sub(v, 38, 43) .. pack('>I6', parent) .. sub(v, 50)
@@ -35,10 +41,29 @@ local function set_name(c, d, name, ino, kind, entries, subdirs)
   put_entry_effect(c, parent, name, kind, ino)
 end
 
+-- move_charges notes what a rename means for quotas, and returns the error when one does not
+-- allow it, or nil.
+local function move_charges(c, m, exchanged)
+  if c.quotas == 0 then return end
+  local old, new = number(m.old), number(m.new)
+  local dirs = kind_of(m.v) == 4 or exchanged and kind_of(m.onto) == 4
+  if dirs and C.is_edge(c, old, new) then return fail('EXDEV') end
+  C.charge_move(c, m.ino, m.v, new)
+  if exchanged then
+    C.charge_move(c, m.target, m.onto, old)
+  elseif m.target and kind_of(m.onto) == 4 then
+    C.charge(c, new, m.target, 0, -1)
+  elseif m.target then
+    C.charge_loss(c, m.target, m.onto, new)
+  end
+  return C.over_quota(c)
+end
+
 -- exchange swaps two names.
 local function exchange(c, m)
-  C.put(c, m.ino, moved_to(c, m.v, number(m.new)))
-  C.put(c, m.target, moved_to(c, m.onto, number(m.old)))
+  local old, new = number(m.old), number(m.new)
+  C.put(c, m.ino, moved_to(c, rename_names(c, m.ino, m.v, old, new), new))
+  C.put(c, m.target, moved_to(c, rename_names(c, m.target, m.onto, new, old), old))
   local kind, kind2 = kind_of(m.v), kind_of(m.onto)
   local dirs = (kind2 == 4 and 1 or 0) - (kind == 4 and 1 or 0)
   set_name(c, m.old, m.old_name, m.target, kind2, 0, dirs)
@@ -47,7 +72,8 @@ end
 
 -- move takes a name to another place, where what it replaces loses its name.
 local function move(c, m)
-  C.put(c, m.ino, moved_to(c, m.v, number(m.new)))
+  local new = number(m.new)
+  C.put(c, m.ino, moved_to(c, rename_names(c, m.ino, m.v, number(m.old), new), new))
   local kind = kind_of(m.v)
   local dirs = kind == 4 and 1 or 0
   remove_entry(c, m.old, C.get(c, number(m.old)), m.old_name, dirs, m.key, m.member)
@@ -81,9 +107,13 @@ change('rename', function(c, args)
   if across and kind_of(m.v) == 4 and is_below(c, number(m.new), m.ino) then return fail('EINVAL') end
   if flags == EXCHANGE then
     if across and kind_of(m.onto) == 4 and is_below(c, number(m.old), m.target) then return fail('EINVAL') end
+    local no = move_charges(c, m, true)
+    if no then return no end
     exchange(c, m)
   else
     local no = m.target and may_replace(m.v, m.onto)
+    if no then return no end
+    no = move_charges(c, m, false)
     if no then return no end
     move(c, m)
   end

@@ -43,6 +43,7 @@ define('load', function(keys, args)
   run.load = true
   replay(run, args[1], 1, #args[1], 0)
   flush(run)
+  if run.quotas then call('HSET', keys[1], 'state', with_flags(run, state)) end
   return 1
 end)
 
@@ -108,6 +109,7 @@ define('apply', function(keys, args)
   if target_seq > 0 and (epoch > target_epoch or epoch == target_epoch and seq >= target_seq) then
     state = sub(state, 1, 53) .. 'M' .. sub(state, 55)
   end
+  state = with_flags(run, state)
   call('HSET', key, 'state', state)
   if #args > 3 then call('HSET', p .. 'local', 'apply', args[3]) end
   return state

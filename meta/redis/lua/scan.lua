@@ -1,7 +1,7 @@
 -- The scan of all inodes for a first copy. It goes by inode number, and inside a large
 -- directory by name, so that what exists throughout is surely met.
 
--- A row is {kind, inode, ...}: I with the value, L with the target, X, C and D with a flat
+-- A row is {kind, inode, ...}: I with the value, L with the target, H, X, C and D with a flat
 -- list of pairs.
 
 -- weigh is how much of the room for rows a list of pairs takes: long values count more.
@@ -51,6 +51,11 @@ local function scan_inode(p, rows, ino, v, at, room)
       local target = T.target(p, ino)
       if target then rows[#rows + 1] = {'L', dec(ino), target} end
     end
+    at = is_spread(v) and 'h0' or byte(v, 1) % 2 == 1 and 'x0' or 'c0'
+  end
+  if sub(at, 1, 1) == 'h' then
+    room, rest = scan_hash(rows, 'H', ino, p .. 'p' .. dec(ino), sub(at, 2), room)
+    if rest then return room, 'h' .. rest end
     at = byte(v, 1) % 2 == 1 and 'x0' or 'c0'
   end
   if sub(at, 1, 1) == 'x' then
