@@ -43,13 +43,13 @@ func (r *raw) GetAttr(cancel <-chan struct{}, in *gofuse.GetAttrIn, out *gofuse.
 func (r *raw) SetAttr(_ <-chan struct{}, in *gofuse.SetAttrIn, out *gofuse.AttrOut) gofuse.Status {
 	defer r.metrics.observe(opSetAttr, r.metrics.now())
 	c := setAttrOf(r.ino(in.NodeId), &in.SetAttrInCommon)
-	if c.Set&^meta.ClearSetID == 0 { // chown(-1, -1): all is done that comes with a change of owner
-		c.Set = meta.ClearSetID
-		if err := r.mayClearSetID(c.Ino, in.InHeader.Uid); err != nil {
-			return r.inodeStatus("setattr", err)
-		}
+	var node meta.Node
+	var err error
+	if c.Set == 0 {
+		node, err = r.touch(c.Ino, in.InHeader.Uid)
+	} else {
+		node, err = r.fs.SetAttr(changing(), c)
 	}
-	node, err := r.fs.SetAttr(changing(), c)
 	if err != nil {
 		return r.inodeStatus("setattr", err)
 	}
@@ -57,22 +57,21 @@ func (r *raw) SetAttr(_ <-chan struct{}, in *gofuse.SetAttrIn, out *gofuse.AttrO
 	return gofuse.OK
 }
 
-// mayClearSetID tells whether a user may clear setuid and setgid with a change that
-// the kernel lets anybody make. It checks who may change a mode, but not who may
-// have it changed in passing.
-func (r *raw) mayClearSetID(ino meta.Ino, uid uint32) error {
-	if uid == 0 {
-		return nil
-	}
+// touch does what comes with chown(-1, -1): a new ctime, and setuid and setgid are
+// cleared. The kernel asks for the same before a write to a file with such bits, by
+// whomever; Write clears them then, so only who may change the mode has it changed here.
+func (r *raw) touch(ino meta.Ino, uid uint32) (meta.Node, error) {
 	n, err := r.fs.GetAttr(changing(), ino)
-	if err != nil || n.Attr.IsDir() || n.Attr.UID == uid {
-		return err
+	if err != nil {
+		return n, err
 	}
 	const groupExecutes = 0o010
-	if n.Attr.Mode&meta.ModeSetUID != 0 || n.Attr.Mode&meta.ModeSetGID != 0 && n.Attr.Mode&groupExecutes != 0 {
-		return syscall.EPERM
+	mode := n.Attr.Mode
+	cleared := n.Attr.IsFile() && (mode&meta.ModeSetUID != 0 || mode&meta.ModeSetGID != 0 && mode&groupExecutes != 0)
+	if cleared && uid != 0 && uid != n.Attr.UID {
+		return n, nil
 	}
-	return nil
+	return r.fs.SetAttr(changing(), meta.SetAttr{Ino: ino, Set: meta.ClearSetID})
 }
 
 // make answers mknod, mkdir and symlink.
