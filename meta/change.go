@@ -30,6 +30,8 @@ const (
 	OpSessionStart
 	OpSessionEnd
 	OpSettings
+	OpClone
+	OpCompact
 	opEnd
 )
 
@@ -41,7 +43,7 @@ const (
 
 // String gives the operation's name.
 func (o Op) String() string {
-	names := [...]string{"?", "format", "create", "mkdir", "mknod", "symlink", "link", "unlink", "rmdir", "rename", "setattr", "commit", "setxattr", "removexattr", "reserve", "purge", "session_start", "session_end", "settings", OpQuota: "quota", OpCount: "count"}
+	names := [...]string{"?", "format", "create", "mkdir", "mknod", "symlink", "link", "unlink", "rmdir", "rename", "setattr", "commit", "setxattr", "removexattr", "reserve", "purge", "session_start", "session_end", "settings", "clone", "compact", OpQuota: "quota", OpCount: "count"}
 	if int(o) < len(names) && names[o] != "" {
 		return names[o]
 	}
@@ -96,7 +98,9 @@ const (
 
 // SetAttr changes attributes. Setting Size of something else than a regular file
 // is EINVAL (EISDIR for a directory); growing a file makes a hole, shrinking it
-// frees what is cut off and sets mtime.
+// frees what is cut off and sets mtime. A file that is too large for one call is
+// cut from its end: Result.Node has the size that was reached, and the same change
+// made again goes on.
 type SetAttr struct {
 	Ino   Ino
 	Set   AttrMask
@@ -166,14 +170,20 @@ type Rename struct {
 func (Rename) Op() Op { return OpRename }
 
 // Commit appends extents to the extent lists of a regular file, whose blocks
-// are in object storage already. The file's size becomes the larger of what
-// it was and the end of the last extent. It sets mtime and ctime. Works on
-// orphans.
+// are in object storage already. The file's size becomes the largest of what
+// it was, the end of the last extent that is no hole, and Size. It sets mtime and
+// ctime. Works on orphans. ErrTooMuch (E2BIG) says that the lists of these chunks
+// together are too long for one call, or that of one chunk would be longer than
+// MaxChunkExtents: commit fewer chunks, or Compact the one.
 type Commit struct {
 	Ino Ino
 	// Chunks is sorted by Index; each has at least one extent. Together at most
-	// MaxCommitExtents extents.
+	// MaxCommitExtents extents. Holes take away what is under them. There may be
+	// none when Size is given.
 	Chunks []ChunkExtents
+	// Size, if not zero, is how long the file is to be at least: holes alone do not
+	// make it longer.
+	Size uint64
 	// Mtime, if not zero, is the modification time to set; zero means now.
 	Mtime int64
 	// Atime, if not zero, is the access time to set; zero leaves it. A client
@@ -186,16 +196,23 @@ type Commit struct {
 	// pass the end of a chunk are cut in two. EFBIG past MaxFileBytes. Where they
 	// were put is the new size less what they span. A commit whose first slice is
 	// referred to already was made before: it changes nothing, so that a client
-	// that does not know what became of one can send it again. At most
-	// MaxAppendExtents extents.
+	// that does not know what became of one can send it again. Holes count like
+	// other extents, and Size is not given. At most MaxAppendExtents extents.
 	Append bool
 }
 
-// MaxCommitExtents bounds one Commit, and so its record.
-const MaxCommitExtents = 64 << 10
+// Limits of one call, so that none keeps the metadata server for long: 20 ms.
+const (
+	// MaxCommitExtents bounds one Commit, and so its record.
+	MaxCommitExtents = 2 << 10
+	// MaxChunkExtents bounds the extent list of one chunk.
+	MaxChunkExtents = 4 << 10
+	// MaxCloneBytes bounds the range of one Clone: 1,024 chunks.
+	MaxCloneBytes = 1024 * ChunkBytes
+)
 
 // MaxAppendExtents bounds a Commit with Append.
-const MaxAppendExtents = 4 << 10
+const MaxAppendExtents = MaxCommitExtents
 
 // Op is OpCommit.
 func (Commit) Op() Op { return OpCommit }
@@ -209,6 +226,40 @@ const (
 	XattrCreate            // EEXIST when it exists
 	XattrReplace           // ENODATA when it does not
 )
+
+// Clone makes a range of a regular file hold what a range of another one, or
+// another range of the same, holds: the extents of the target refer to the slices
+// of the source, holes are holes, and what was there before is gone. The target
+// grows when the range ends behind its end. It sets the target's mtime and ctime;
+// Result.Node is the target. EINVAL when the source ends before its range does or
+// the ranges overlap in one file, ErrTooMuch (E2BIG) when their lists are too long
+// for one call: clone less at a time. Works on orphans.
+type Clone struct {
+	Src, Dst       Ino
+	SrcOff, DstOff uint64 // bytes
+	Len            uint64 // bytes, 1 to MaxCloneBytes
+	// ClearSetID is as in Commit.
+	ClearSetID bool
+}
+
+// Op is OpClone.
+func (Clone) Op() Op { return OpClone }
+
+// Compact replaces the extents that the list of a chunk begins with by fewer that
+// say the same bytes. What was appended since stays over them. Programs cannot
+// tell: neither times nor size change, and the version only when the file becomes
+// one with an inline extent. EAGAIN when the list does not begin so any more.
+type Compact struct {
+	Ino   Ino
+	Index uint32 // of the chunk
+	// Old is what the list begins with, as Extents gave it, 1 to MaxChunkExtents.
+	Old []Extent
+	// New is no longer than Old; its extents do not go beyond those of Old.
+	New []Extent
+}
+
+// Op is OpCompact.
+func (Compact) Op() Op { return OpCompact }
 
 // SetXattr sets an extended attribute.
 type SetXattr struct {

@@ -59,6 +59,10 @@ func Check(c Change) syscall.Errno {
 		return CheckName(c.NewName)
 	case Commit:
 		return checkCommit(&c)
+	case Clone:
+		return checkClone(&c)
+	case Compact:
+		return checkCompact(&c)
 	case SetXattr:
 		if len(c.Value) > MaxXattrValueBytes {
 			return syscall.E2BIG
@@ -119,8 +123,37 @@ func checkCommit(c *Commit) syscall.Errno {
 			}
 		}
 	}
-	if extents == 0 || extents > MaxCommitExtents || c.Append && extents > MaxAppendExtents {
+	switch {
+	case c.Size > MaxFileBytes:
+		return syscall.EFBIG
+	case extents == 0 && c.Size == 0, extents > MaxCommitExtents:
 		return syscall.EINVAL
+	case c.Append && c.Size > 0:
+		return syscall.EINVAL
+	}
+	return 0
+}
+
+func checkClone(c *Clone) syscall.Errno {
+	switch {
+	case c.Len == 0 || c.Len > MaxCloneBytes || c.SrcOff > MaxFileBytes:
+		return syscall.EINVAL
+	case c.DstOff > MaxFileBytes-c.Len:
+		return syscall.EFBIG
+	case c.Src == c.Dst && c.SrcOff < c.DstOff+c.Len && c.DstOff < c.SrcOff+c.Len:
+		return syscall.EINVAL
+	}
+	return 0
+}
+
+func checkCompact(c *Compact) syscall.Errno {
+	if len(c.Old) == 0 || len(c.Old) > MaxChunkExtents || len(c.New) > len(c.Old) || c.Index >= MaxFileBytes/ChunkBytes {
+		return syscall.EINVAL
+	}
+	for i := range c.New {
+		if e := &c.New[i]; !e.valid() || i > 0 && e.Pos < c.New[i-1].Pos+c.New[i-1].Len {
+			return syscall.EINVAL
+		}
 	}
 	return 0
 }

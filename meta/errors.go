@@ -78,6 +78,8 @@ var (
 	ErrDiverged = errors.New("log differs from what was applied")
 	// ErrMoved: Apply was given records that start elsewhere than where the replica stands.
 	ErrMoved = errors.New("replica stands at another position")
+	// ErrTooMuch: a change touches more than one call may. In parts it can be made.
+	ErrTooMuch = errors.New("more than one call may touch")
 	// ErrUnreachable: the metadata server did not answer in time; the change may or may not have been made.
 	ErrUnreachable = errors.New("metadata server does not answer")
 )

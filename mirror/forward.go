@@ -226,6 +226,10 @@ func keysOf(c meta.Change) []key {
 		return []key{inodeKey(c.Ino)}
 	case meta.Commit:
 		return []key{inodeKey(c.Ino)}
+	case meta.Clone:
+		return []key{inodeKey(c.Src), inodeKey(c.Dst)}
+	case meta.Compact:
+		return []key{inodeKey(c.Ino)}
 	case meta.SetXattr:
 		return []key{inodeKey(c.Ino)}
 	case meta.RemoveXattr:

@@ -24,8 +24,12 @@ func (g *generator) change() meta.Change {
 		return g.rename(dir)
 	case n < 74:
 		return g.setAttr()
-	case n < 86:
+	case n < 82:
 		return g.commit()
+	case n < 85:
+		return g.clone()
+	case n < 87:
+		return g.compact()
 	case n < 90:
 		return meta.SetXattr{Ino: g.other(), Name: g.xattr(), Value: bytes.Repeat([]byte{byte(n)}, g.rng.IntN(40)), Mode: meta.XattrMode(g.rng.IntN(3))}
 	case n < 92:
@@ -119,7 +123,7 @@ func (g *generator) setAttr() meta.Change {
 	case 1:
 		c.Set = meta.SetSize
 	}
-	c.Size = pick(g.rng, []uint64{0, 1, 100, 4096, 4097, 8192, meta.ChunkBytes, meta.ChunkBytes + 1, 2*meta.ChunkBytes + 777, meta.MaxFileBytes, meta.MaxFileBytes + 1})
+	c.Size = g.size()
 	return c
 }
 
@@ -148,8 +152,44 @@ func (g *generator) commit() meta.Change {
 	if g.rng.IntN(6) == 0 {
 		c.Atime = g.rng.Int64()
 	}
+	if g.rng.IntN(8) == 0 {
+		c.Size = g.size()
+	}
 	c.ClearSetID = g.rng.IntN(4) == 0
 	c.Append = g.rng.IntN(5) == 0
+	return c
+}
+
+// size makes up a length that is likely to be near an interesting one.
+func (g *generator) size() uint64 {
+	return pick(g.rng, []uint64{0, 1, 100, 4096, 4097, 8192, meta.ChunkBytes, meta.ChunkBytes + 1, 2*meta.ChunkBytes + 777, meta.MaxFileBytes, meta.MaxFileBytes + 1})
+}
+
+// clone copies a range, often a whole file to the beginning of another.
+func (g *generator) clone() meta.Change {
+	c := meta.Clone{Src: g.other(), Dst: g.other(), ClearSetID: g.rng.IntN(4) == 0}
+	if g.rng.IntN(6) == 0 {
+		c.Dst = c.Src
+	}
+	if g.rng.IntN(2) == 0 {
+		c.SrcOff, c.DstOff = g.size(), g.size()
+	}
+	if n, err := g.pair.model.GetAttr(context.Background(), g.pair.inode(c.Src)); err == nil && g.rng.IntN(3) > 0 {
+		c.Len = n.Attr.Size - min(n.Attr.Size, c.SrcOff)
+		if g.rng.IntN(2) == 0 && c.Len > 0 {
+			c.Len = 1 + g.rng.Uint64N(c.Len)
+		}
+		return c
+	}
+	c.Len = g.size()
+	return c
+}
+
+// compact names a chunk. What to replace is found out when it is done.
+func (g *generator) compact() meta.Change {
+	c := meta.Compact{Ino: g.other(), Index: uint32(g.rng.IntN(2)), Old: make([]meta.Extent, g.rng.IntN(4))}
+	g.slice++
+	c.New = []meta.Extent{{Slice: g.slice, Home: uint8(g.slice % 3), Size: meta.ChunkBytes}}
 	return c
 }
 

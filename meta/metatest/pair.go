@@ -96,6 +96,8 @@ func (p *pair) do(ctx context.Context, s *step) string {
 			c = p.orphan(ctx, c1)
 		case meta.Commit:
 			c = p.withoutFreed(c1)
+		case meta.Compact:
+			return p.compact(ctx, c1)
 		}
 		before := p.nextIno(ctx)
 		diff := p.change(ctx, c)
@@ -170,8 +172,11 @@ func (p *pair) renew(ctx context.Context) string {
 
 // change makes a change in both and compares the replies, the effects, and what
 // became of the bytes.
-func (p *pair) change(ctx context.Context, c meta.Change) string {
-	want, wantErr := p.model.Change(ctx, c)
+func (p *pair) change(ctx context.Context, c meta.Change) string { return p.changes(ctx, c, c) }
+
+// changes makes a change in the model and the like of it in the engine.
+func (p *pair) changes(ctx context.Context, inModel, c meta.Change) string {
+	want, wantErr := p.model.Change(ctx, inModel)
 	got, gotErr := p.engine.Change(ctx, c)
 	p.last, p.lastErr = got, gotErr
 	if diff := difference(renderResult(&want, wantErr, p.baseModel), renderResult(&got, gotErr, p.baseEngine)); diff != "" {
@@ -192,6 +197,12 @@ func (p *pair) change(ctx context.Context, c meta.Change) string {
 	}
 	switch c := c.(type) {
 	case meta.Commit:
+		return p.compareContent(ctx, c.Ino, &got)
+	case meta.Clone:
+		return p.compareContent(ctx, c.Dst, &got)
+	case meta.Compact:
+		// Other slices may hold the same bytes: that is what it is for.
+		delete(p.contents, contentKey{ino: c.Ino, version: got.Node.Attr.Version, size: got.Node.Attr.Size})
 		return p.compareContent(ctx, c.Ino, &got)
 	case meta.SetAttr:
 		if got.Node.Attr.IsFile() {

@@ -132,6 +132,12 @@ func translate(c meta.Change, real func(meta.Ino) meta.Ino) meta.Change {
 	case meta.Commit:
 		c.Ino = real(c.Ino)
 		return c
+	case meta.Clone:
+		c.Src, c.Dst = real(c.Src), real(c.Dst)
+		return c
+	case meta.Compact:
+		c.Ino = real(c.Ino)
+		return c
 	case meta.SetXattr:
 		c.Ino = real(c.Ino)
 		return c

@@ -61,7 +61,7 @@ func testCommit(b *table) {
 	b.do(commitOf(file, meta.Extent{Len: 50, Slice: 5, Size: 50}, meta.Extent{Len: 50, Slice: 6, Size: 50}))
 	b.do(commitOf(file, meta.Extent{Pos: 0, Len: 50, Slice: 7, Size: 100}, meta.Extent{Pos: 10, Len: 20, Slice: 7, Size: 100, Off: 50}))
 	empty := b.file(root, "hole")
-	b.do(commitOf(empty, meta.Extent{Len: meta.ChunkBytes}))
+	b.do(meta.Commit{Ino: empty, Size: meta.ChunkBytes})
 	b.write(empty, 8, 0, meta.ChunkBytes)
 	b.do(meta.Unlink{Parent: root, Name: "hole"})
 	b.write(empty, 9, 5, 5)
@@ -101,12 +101,8 @@ func testCommitChunks(b *table) {
 	b.truncate(file, 300*meta.ChunkBytes)
 	b.same("extents", file, "", 0)
 	many := b.file(root, "many")
-	list := make([]meta.Extent, meta.MaxCommitExtents)
-	for i := range list {
-		list[i] = meta.Extent{Pos: uint32(i) * 2, Len: 1, Slice: 1000, Size: meta.ChunkBytes, Off: uint32(i)}
-	}
-	b.do(commitOf(many, list...))
-	b.truncate(many, 50_000)
+	b.do(commitOf(many, apart(meta.MaxCommitExtents, 0, 1000)...))
+	b.truncate(many, meta.MaxCommitExtents)
 	b.do(meta.Unlink{Parent: root, Name: "many"})
 	b.do(meta.Unlink{Parent: root, Name: "file"})
 	b.purgeAll()

@@ -95,6 +95,10 @@ func (s *staged) run(c meta.Change) (meta.Ino, syscall.Errno) {
 		return c.Ino, s.setAttr(&c)
 	case meta.Commit:
 		return c.Ino, s.commitExtents(&c)
+	case meta.Clone:
+		return c.Dst, s.clone(&c)
+	case meta.Compact:
+		return c.Ino, s.compact(&c)
 	case meta.SetXattr:
 		return c.Ino, s.setXattr(&c)
 	case meta.RemoveXattr:

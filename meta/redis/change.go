@@ -2,7 +2,9 @@ package redis
 
 import (
 	"context"
+	"crypto/sha1" //nolint:gosec // see compactArgs
 	"encoding/binary"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"syscall"
@@ -79,6 +81,10 @@ func subject(c meta.Change) meta.Error {
 		about.Ino = c.Ino
 	case meta.Commit:
 		about.Ino = c.Ino
+	case meta.Clone:
+		about.Ino = c.Dst
+	case meta.Compact:
+		about.Ino = c.Ino
 	case meta.SetXattr:
 		about.Ino, about.Name = c.Ino, c.Name
 	case meta.RemoveXattr:
@@ -110,6 +116,10 @@ func (e *Engine) arguments(c meta.Change, now time.Time) (string, []any, error) 
 		return "setattr", setAttrArgs(&c), nil
 	case meta.Commit:
 		return "commit", commitArgs(&c), nil
+	case meta.Clone:
+		return "clone", cloneArgs(&c), nil
+	case meta.Compact:
+		return "compact", compactArgs(&c), nil
 	case meta.SetXattr:
 		return "setxattr", []any{uint64(c.Ino), c.Name, c.Value, int(c.Mode)}, nil
 	case meta.RemoveXattr:
@@ -170,27 +180,45 @@ func setAttrArgs(c *meta.SetAttr) []any {
 }
 
 func commitArgs(c *meta.Commit) []any {
-	end := uint64(0)
+	end := c.Size
 	args := make([]any, 2, 2+2*len(c.Chunks))
 	for i := range c.Chunks {
 		chunk := &c.Chunks[i]
 		for _, e := range chunk.Extents {
-			end = max(end, uint64(chunk.Index)*meta.ChunkBytes+uint64(e.Pos)+uint64(e.Len))
+			if e.Slice != 0 || c.Append {
+				end = max(end, uint64(chunk.Index)*meta.ChunkBytes+uint64(e.Pos)+uint64(e.Len))
+			}
 		}
 		args = append(args, chunk.Index, meta.AppendExtents(nil, chunk.Extents))
 	}
 	b := append48(nil, end)
 	b = binary.BigEndian.AppendUint64(b, uint64(c.Mtime)) //nolint:gosec // signed, by its bits
 	b = binary.BigEndian.AppendUint64(b, uint64(c.Atime)) //nolint:gosec // signed, by its bits
-	options := byte(0)
-	if c.ClearSetID {
-		options = 1
-	}
+	options := clearSetID(c.ClearSetID)
 	if c.Append {
 		options |= 8
 	}
 	args[0], args[1] = uint64(c.Ino), append(b, options)
 	return args
+}
+
+func cloneArgs(c *meta.Clone) []any {
+	b := append48(append48(append48(nil, c.SrcOff), c.DstOff), c.Len)
+	return []any{uint64(c.Src), uint64(c.Dst), append(b, clearSetID(c.ClearSetID))}
+}
+
+// compactArgs says by a checksum what the list must begin with.
+func compactArgs(c *meta.Compact) []any {
+	sum := sha1.Sum(meta.AppendExtents(nil, c.Old)) //nolint:gosec // against mistakes, and the only hash Redis offers to functions
+	return []any{uint64(c.Ino), c.Index, len(c.Old), hex.EncodeToString(sum[:]), meta.AppendExtents(nil, c.New)}
+}
+
+// clearSetID is the byte of options.
+func clearSetID(clears bool) byte {
+	if clears {
+		return 1
+	}
+	return 0
 }
 
 func sessionBytes(id meta.SessionID) []byte { return binary.BigEndian.AppendUint64(nil, uint64(id)) }

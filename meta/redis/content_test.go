@@ -8,7 +8,6 @@ import (
 
 	"mirrorfs/meta"
 	"mirrorfs/meta/model"
-	"mirrorfs/meta/redis"
 	"mirrorfs/meta/redis/redistest"
 )
 
@@ -135,15 +134,9 @@ func TestLargeFileIsPurgedInParts(t *testing.T) {
 	if _, err := e.Change(t.Context(), newFile(1, "f")); err != nil {
 		t.Fatal(err)
 	}
-	var c meta.Commit
-	c.Ino = 2
-	for i := range uint32(chunks) {
-		c.Chunks = append(c.Chunks, meta.ChunkExtents{Index: i, Extents: []meta.Extent{{Len: 100, Slice: uint64(i) + 1, Home: 1, Size: 100}}})
-	}
-	for _, step := range []meta.Change{c, meta.Unlink{Parent: 1, Name: "f"}} {
-		if _, err := e.Change(t.Context(), step); err != nil {
-			t.Fatal(err)
-		}
+	writeChunks(t, e, chunks, 1)
+	if _, err := e.Change(t.Context(), meta.Unlink{Parent: 1, Name: "f"}); err != nil {
+		t.Fatal(err)
 	}
 	purges := 0
 	for {
@@ -171,27 +164,60 @@ func TestLargeFileIsPurgedInParts(t *testing.T) {
 	checkReplay(t, addressOf(t, e))
 }
 
-// A truncation to nothing frees all chunks at once, and the file is as new.
-func TestTruncateLargeFile(t *testing.T) {
-	e := redistest.Open(t, addressOf(t, redistest.New(t)), redis.Options{})
-	if err := e.StartSession(t.Context(), meta.SessionInfo{}); err != nil {
-		t.Fatal(err)
-	}
+// writeChunks gives inode 2 an extent of 100 bytes, of a slice of its own, in each of n chunks
+// that are so many apart.
+func writeChunks(t *testing.T, e meta.Engine, n, apart uint32) {
+	t.Helper()
 	c := meta.Commit{Ino: 2}
-	for i := range uint32(3000) {
-		c.Chunks = append(c.Chunks, meta.ChunkExtents{Index: i * 300, Extents: []meta.Extent{{Len: 100, Slice: uint64(i) + 1, Home: 1, Size: 100}}})
-	}
-	for _, step := range []meta.Change{newFile(1, "f"), c, meta.SetAttr{Ino: 2, Set: meta.SetSize}} {
-		if _, err := e.Change(t.Context(), step); err != nil {
+	for i := range n {
+		c.Chunks = append(c.Chunks, meta.ChunkExtents{Index: i * apart, Extents: []meta.Extent{{Len: 100, Slice: uint64(i) + 1, Home: 1, Size: 100}}})
+		if len(c.Chunks) < meta.MaxCommitExtents && i < n-1 {
+			continue
+		}
+		if _, err := e.Change(t.Context(), c); err != nil {
 			t.Fatal(err)
 		}
+		c.Chunks = nil
 	}
-	n, lists, err := e.Extents(t.Context(), 2, 0, meta.MaxExtentChunks)
-	if err != nil || len(lists) != 0 || n.Attr.HasChunks || n.Attr.Size != 0 {
-		t.Errorf("after the truncation: %+v, %v, %v", n, lists, err)
+}
+
+// truncate cuts inode 2 and returns in how many calls.
+func truncate(t *testing.T, e meta.Engine, size uint64) int {
+	t.Helper()
+	for calls := 1; ; calls++ {
+		res, err := e.Change(t.Context(), meta.SetAttr{Ino: 2, Set: meta.SetSize, Size: size})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if res.Node.Attr.Size == size {
+			return calls
+		}
 	}
-	if n := freed(t, e); n != 3000 {
-		t.Errorf("of 3000 slices %d were freed", n)
+}
+
+// A truncation frees all chunks, in several calls when there are many, and the file is as
+// new. So it does when chunks are few and far between.
+func TestTruncateLargeFile(t *testing.T) {
+	for _, tt := range []struct {
+		chunks, apart uint32
+		calls         int // at most
+	}{{3000, 1, 2}, {3000, 300, 2}, {10_000, 100, 70}} {
+		e := redistest.New(t)
+		if _, err := e.Change(t.Context(), newFile(1, "f")); err != nil {
+			t.Fatal(err)
+		}
+		writeChunks(t, e, tt.chunks, tt.apart)
+		calls := truncate(t, e, 0)
+		if calls < 2 || calls > tt.calls {
+			t.Errorf("%d chunks, %d apart, took %d calls", tt.chunks, tt.apart, calls)
+		}
+		n, lists, err := e.Extents(t.Context(), 2, 0, meta.MaxExtentChunks)
+		if err != nil || len(lists) != 0 || n.Attr.HasChunks || n.Attr.Size != 0 {
+			t.Errorf("after the truncation: %+v, %v, %v", n, lists, err)
+		}
+		if n := freed(t, e); n != int(tt.chunks) {
+			t.Errorf("of %d slices %d were freed", tt.chunks, n)
+		}
+		checkReplay(t, addressOf(t, e))
 	}
-	checkReplay(t, addressOf(t, e))
 }

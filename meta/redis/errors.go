@@ -42,6 +42,8 @@ func errnoOf(word string) (syscall.Errno, bool) {
 		return syscall.ENODATA, true
 	case "EFBIG":
 		return syscall.EFBIG, true
+	case "E2BIG":
+		return syscall.E2BIG, true
 	case "EBUSY":
 		return syscall.EBUSY, true
 	case "EROFS":
@@ -70,6 +72,8 @@ func reasonOf(word string) error {
 		return meta.ErrFenced
 	case "session":
 		return meta.ErrSessionEnded
+	case "toomuch":
+		return meta.ErrTooMuch
 	case "behind":
 		return meta.ErrBehind
 	case "moved":

@@ -16,8 +16,12 @@ change('setattr', function(c, args)
   if has(SET_SIZE) then
     local err = not_file(v)
     if err then return err end
-    local k = truncate(c, ino, v, size)
-    if too_large(k) then return fail('EFBIG') end
+    local k
+    k, size = truncate(c, ino, v, size)
+    if size == CHUNK and has_lists(v) then -- the first may be all that is left
+      local whole = read_lists(c, ino, {0})[0]
+      stage(k, 0, whole, whole)
+    end
     local no = over_size(c, ino, v, size)
     if no then return no end
     v = store(c, ino, v, size, k)

@@ -1,4 +1,4 @@
--- The contents of files: commit, truncate, and freeing.
+-- The contents of files: commit, clone, compact, truncate, and freeing.
 
 local MAXFILE = 2 ^ 46
 
@@ -92,20 +92,26 @@ local function store(c, ino, v, size, k)
   return char(flags + (rows and 4 or 0)) .. head .. pack('>I6', c.seq)
 end
 
--- lay_chunks stages a commit: args from 8 to last are index, list, index, list...
-local function lay_chunks(c, ino, v, args, last)
+-- lay_chunks stages lists that are laid over those of some chunks, in order of index. seen is
+-- how many extents of slices that are known were looked at to make them; nil when they may
+-- name new ones. It returns nil when that is too much for one call: lists that are too long
+-- together, or one that would be.
+local function lay_chunks(c, ino, v, indexes, news, seen)
   local k, inline, stored = content(), inline_list(v), {}
-  if has_lists(v) then
-    local indexes = {}
-    for i = 8, last, 2 do indexes[#indexes + 1] = number(args[i]) end
-    stored = read_lists(c, ino, indexes)
+  if has_lists(v) then stored = read_lists(c, ino, indexes) end
+  if #indexes > 2 or seen then
+    local bytes = (seen or 0) * EXTENT
+    for i = 1, #indexes do bytes = bytes + #(stored[indexes[i]] or '') + #news[i] end
+    if bytes > WORK * EXTENT then return nil end
   end
-  if inline ~= '' and args[8] ~= '0' then stage(k, 0, '', inline) end
-  for i = 8, last, 2 do
-    local index, new = number(args[i]), args[i + 1]
+  if inline ~= '' and indexes[1] ~= 0 then stage(k, 0, '', inline) end
+  for i = 1, #indexes do
+    local index = indexes[i]
     local was = stored[index] or ''
-    name_slices(k.tally, new)
-    stage(k, index, was, overlay(k.tally, index == 0 and inline ~= '' and inline or was, new))
+    if not seen then name_slices(k.tally, news[i]) end
+    local list = overlay(k.tally, index == 0 and inline ~= '' and inline or was, news[i])
+    if #list > MAXLIST * EXTENT then return nil end
+    stage(k, index, was, list)
   end
   return k
 end
@@ -118,7 +124,45 @@ local function keep_up_to(k, index, was, to)
   stage(k, index, was, list)
 end
 
--- truncate stages what a file holds up to a size.
+-- last_lists reads a file's lists from its end on, down to chunk first. It stops when it
+-- has looked at much. It returns the indexes, the last first, the lists, and the chunk from
+-- which on there are no others.
+local FEW, PROBE, AT_ONCE = 4096, 16000, 16
+
+local function last_lists(c, ino, v, first)
+  local size = size_of(v)
+  local last = size > 0 and (size - 1 - (size - 1) % CHUNK) / CHUNK or 0
+  local key, candidates, low = c.p .. 'c' .. dec(ino), {}, first
+  if last - first < PROBE then
+    for index = last, first, -1 do candidates[#candidates + 1] = index end
+  elseif call('HLEN', key) <= FEW then -- a file may be mostly holes
+    for _, index in ipairs(call('HKEYS', key)) do
+      if number(index) >= first then candidates[#candidates + 1] = number(index) end
+    end
+    table.sort(candidates, function(a, b) return a > b end)
+  else
+    low = last - PROBE
+    for index = last, low, -1 do candidates[#candidates + 1] = index end
+  end
+  local indexes, lists, left = {}, {}, WORK * EXTENT
+  for from = 1, #candidates, AT_ONCE do
+    local to = from + AT_ONCE - 1
+    if to > #candidates then to = #candidates end
+    local rows = call('HMGET', key, spread(candidates, from, to))
+    for i = 1, #rows do
+      local index = candidates[from + i - 1]
+      if rows[i] then
+        indexes[#indexes + 1], lists[index] = index, rows[i]
+        left = left - #rows[i]
+        if left <= 0 and index > first then return indexes, lists, index end
+      end
+    end
+  end
+  return indexes, lists, low
+end
+
+-- truncate stages what a file holds up to a size, and returns the size that it comes to:
+-- more than that when it is too much for one call.
 local function truncate(c, ino, v, size)
   local k, inline = content(), inline_list(v)
   if inline ~= '' then
@@ -129,30 +173,17 @@ local function truncate(c, ino, v, size)
     else
       stage(k, 0, '', inline)
     end
-    return k
+    return k, size
   end
-  if not has_lists(v) or size > size_of(v) then return k end
+  if not has_lists(v) or size > size_of(v) then return k, size end
   local rest = size % CHUNK
-  local first, last = (size - rest) / CHUNK, (size_of(v) - 1 - (size_of(v) - 1) % CHUNK) / CHUNK
-  local indexes = {}
-  if last - first < SPREAD then
-    for index = first, last do indexes[#indexes + 1] = index end
-  else -- a file may be mostly holes
-    for _, index in ipairs(call('HKEYS', c.p .. 'c' .. dec(ino))) do
-      if number(index) >= first then indexes[#indexes + 1] = number(index) end
-    end
-    table.sort(indexes)
-  end
-  local stored = read_lists(c, ino, indexes)
-  for i = 1, #indexes do
+  local first = (size - rest) / CHUNK
+  local indexes, lists, low = last_lists(c, ino, v, first)
+  for i = #indexes, 1, -1 do
     local index = indexes[i]
-    if stored[index] ~= '' then keep_up_to(k, index, stored[index], index == first and rest or 0) end
+    keep_up_to(k, index, lists[index], index == first and rest or 0)
   end
-  if size == CHUNK then
-    local whole = read_lists(c, ino, {0})[0]
-    stage(k, 0, whole, whole)
-  end
-  return k
+  return k, low > first and low * CHUNK or size
 end
 
 local function clear_setid(v)
@@ -163,15 +194,13 @@ local function clear_setid(v)
   return sub(v, 1, 1) .. char(band(high, keep)) .. sub(v, 3)
 end
 
--- too_large reports whether the lists and slices that a content gives up are more than
--- a record can hold.
-local function too_large(k) return (#k.order + #k.tally.order) * 22 > 8000000 end
+local function too_much() return fail('E2BIG', 'toomuch') end
 
--- placed gives the arguments of an append as a commit whose extents are at a size.
-local function placed(args, size)
+-- placed gives the lists of an append as those of a commit whose extents are at a size.
+local function placed(chunks, appended, size)
   local lists, indexes = {}, {}
-  for i = 8, #args, 2 do
-    local chunk, list = size + number(args[i]) * CHUNK, args[i + 1]
+  for i = 1, #chunks do
+    local chunk, list = size + chunks[i] * CHUNK, appended[i]
     for j = 1, #list, EXTENT do
       local pos, len, what, off = read('>I4I4c11I4', list, j)
       local at, hole = chunk + pos, sub(what, 1, 6) == '\0\0\0\0\0\0'
@@ -187,47 +216,143 @@ local function placed(args, size)
     end
   end
   table.sort(indexes)
-  local out = {}
-  for i = 1, #indexes do
-    out[6 + 2 * i], out[7 + 2 * i] = dec(indexes[i]), concat(lists[indexes[i]])
-  end
-  return out, 7 + 2 * #indexes
+  local news = {}
+  for i = 1, #indexes do news[i] = concat(lists[indexes[i]]) end
+  return indexes, news
 end
 
 -- was_made reports whether an append was made before: its first slice is referred to.
-local function was_made(c, args)
-  for i = 9, #args, 2 do
-    for j = 9, #args[i], EXTENT do
-      local slice = read('>I6', args[i], j)
+local function was_made(c, news)
+  for i = 1, #news do
+    for j = 9, #news[i], EXTENT do
+      local slice = read('>I6', news[i], j)
       if slice > 0 then return T.knows(c.p, slice) end
     end
   end
   return false
 end
 
--- commit: inode; end of the last extent I6, mtime 8, atime 8, options 1 (1: clear setuid
--- and setgid, 8: append), zero times are now and as before; chunk number, extents, ...
+-- written is an inode value whose bytes changed now; option 1 clears setuid and setgid.
+local function written(c, v, options)
+  v = sub(v, 1, 21) .. c.ns .. c.ns .. sub(v, 38)
+  if band(options, 1) ~= 0 then v = clear_setid(v) end
+  return v
+end
+
+-- commit: inode; size that the file has at least, or gets more, I6, mtime 8, atime 8, options 1
+-- (1: clear setuid and setgid, 8: append), zero times are now and as before; chunk number, extents, ...
 change('commit', function(c, args)
   local ino = number(args[6])
   local v = C.get(c, ino)
   local err = not_file(v)
   if err then return err end
   local size, mtime, atime, options = read('>I6c8c8B', args[7])
-  local last = #args
+  local indexes, news = {}, {}
+  for i = 8, #args, 2 do indexes[#indexes + 1], news[#news + 1] = number(args[i]), args[i + 1] end
   if band(options, 8) ~= 0 then
-    if was_made(c, args) then return C.unchanged(c, ino) end
+    if was_made(c, news) then return C.unchanged(c, ino) end
     size = size + size_of(v)
     if size > MAXFILE then return fail('EFBIG') end
-    args, last = placed(args, size_of(v))
+    indexes, news = placed(indexes, news, size_of(v))
   end
   if size < size_of(v) then size = size_of(v) end
   local no = over_size(c, ino, v, size)
   if no then return no end
-  v = store(c, ino, v, size, lay_chunks(c, ino, v, args, last))
-  if mtime == NOTIME then mtime = c.ns end
-  if atime == NOTIME then atime = sub(v, 14, 21) end
-  v = sub(v, 1, 13) .. atime .. mtime .. c.ns .. sub(v, 38)
-  if band(options, 1) ~= 0 then v = clear_setid(v) end
+  local k = lay_chunks(c, ino, v, indexes, news)
+  if not k then return too_much() end
+  v = written(c, store(c, ino, v, size, k), options)
+  if mtime ~= NOTIME then v = sub(v, 1, 21) .. mtime .. sub(v, 30) end
+  if atime ~= NOTIME then v = sub(v, 1, 13) .. atime .. sub(v, 22) end
   C.put(c, ino, v)
+  return C.finish(c, ino)
+end)
+
+-- lists_of reads what a file holds in chunks first to last.
+local function lists_of(c, ino, v, first, last)
+  local inline = inline_list(v)
+  if inline ~= '' then return {[0] = inline} end
+  if not has_lists(v) then return {} end
+  local indexes = {}
+  for index = first, last do indexes[#indexes + 1] = index end
+  return read_lists(c, ino, indexes)
+end
+
+-- move gives the extents of a range of a file as they stand at another place, by chunk, and
+-- how many were looked at; nil when these are too many.
+local function move(lists, from, len, at)
+  local first, last = (from - from % CHUNK) / CHUNK, (from + len - 1 - (from + len - 1) % CHUNK) / CHUNK
+  local bytes, out = 0, {}
+  for index = first, last do bytes = bytes + #(lists[index] or '') end
+  if bytes > WORK * EXTENT then return nil end
+  local function put(e, a, b)
+    while a < b do
+      local pos = (a - from + at) % CHUNK
+      local index, n = (a - from + at - pos) / CHUNK, b - a
+      if n > CHUNK - pos then n = CHUNK - pos end
+      local piece = part(e, a % CHUNK, a % CHUNK + n)
+      local list = out[index] or {}
+      list[#list + 1], out[index] = pack('>I4', pos) .. sub(piece[3], 5), list
+      a = a + n
+    end
+  end
+  for index = first, last do
+    local start = index * CHUNK
+    for _, e in ipairs(resolve(lists[index] or '', CHUNK)) do
+      local a, b = start + e[1], start + e[2]
+      put(e, a > from and a or from, b < from + len and b or from + len)
+    end
+  end
+  return out, bytes / EXTENT
+end
+
+-- clone: source; target; place in the source I6, in the target I6, length I6, options 1.
+change('clone', function(c, args)
+  local src, dst = number(args[6]), number(args[7])
+  local from, at, len, options = read('>I6I6I6B', args[8])
+  local s, v = C.get(c, src), C.get(c, dst)
+  local err = not_file(s) or not_file(v)
+  if err then return err end
+  if from + len > size_of(s) then return fail('EINVAL') end
+  local first, last = (from - from % CHUNK) / CHUNK, (from + len - 1 - (from + len - 1) % CHUNK) / CHUNK
+  local moved, seen = move(lists_of(c, src, s, first, last), from, len, at)
+  if not moved then return too_much() end
+  local indexes, news = {}, {}
+  for index = (at - at % CHUNK) / CHUNK, (at + len - 1 - (at + len - 1) % CHUNK) / CHUNK do
+    local a, b = at - index * CHUNK, at + len - index * CHUNK
+    if a < 0 then a = 0 end
+    if b > CHUNK then b = CHUNK end
+    local hole = pack('>I4I4I6I5I4', a, b - a, 0, 0, 0)
+    indexes[#indexes + 1], news[#news + 1] = index, hole .. concat(moved[index] or {})
+  end
+  local k = lay_chunks(c, dst, v, indexes, news, seen)
+  if not k then return too_much() end
+  local size = at + len
+  if size < size_of(v) then size = size_of(v) end
+  local no = over_size(c, dst, v, size)
+  if no then return no end
+  C.put(c, dst, written(c, store(c, dst, v, size, k), options))
+  return C.finish(c, dst)
+end)
+
+-- compact: inode; chunk number; how many extents the list must begin with; SHA-1 of them;
+-- the extents that take their place.
+change('compact', function(c, args)
+  local ino, index, n = number(args[6]), number(args[7]), number(args[8]) * EXTENT
+  local v = C.get(c, ino)
+  local err = not_file(v)
+  if err then return err end
+  local inline = inline_list(v)
+  local was = has_lists(v) and read_lists(c, ino, {index})[index] or ''
+  local list = index == 0 and inline ~= '' and inline or was
+  if #list < n or sha1(sub(list, 1, n)) ~= args[9] then return fail('EAGAIN', 'changed') end
+  local k, new = content(), args[10]
+  local after = join(resolve(new .. sub(list, n + 1), CHUNK))
+  name_slices(k.tally, new)
+  count(k.tally, list, -1)
+  count(k.tally, after, 1)
+  stage(k, index, was, after)
+  local now = store(c, ino, v, size_of(v), k)
+  if inline == '' and inline_list(now) == '' then now = sub(now, 1, 49) .. sub(v, 50) end -- the version
+  C.put(c, ino, now)
   return C.finish(c, ino)
 end)

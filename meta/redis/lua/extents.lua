@@ -3,6 +3,8 @@
 -- earlier ones, and is resolved each time it passes a multiple of STEP: to rewrite
 -- it for each small write would put all of it into each record.
 local SMALL, STEP = 128, 512
+local MAXLIST = 4096 -- most extents of a list, meta.MaxChunkExtents
+local WORK = 2048 -- extents of all lists that one call looks at, when there are several: some 10 ms
 
 -- An extent is {from, to, bytes}: where it begins and ends in its chunk, and its
 -- encoded form: position 1-4, length 5-8, slice 9-14, home 15, size 16-19, offset 20-23.
@@ -152,15 +154,19 @@ end
 -- settle writes what a tally means: reference rows, slices that became known, and
 -- slices freed.
 local function settle(c, t)
-  local known = {}
+  local changed, known = {}, {}
   for i = 1, #t.order do
     local slice = t.order[i]
-    if not t.named[slice] or T.know(c.p, slice) then known[#known + 1] = slice end
+    local named = t.named[slice]
+    if named or t.by[slice] ~= 0 then
+      changed[#changed + 1] = slice
+      if not named or T.know(c.p, slice) then known[#known + 1] = slice end
+    end
   end
   local before = references(c, known)
   local freed = {}
-  for i = 1, #t.order do
-    local slice = t.order[i]
+  for i = 1, #changed do
+    local slice = changed[i]
     local total = before[slice] or 0
     local after = total + t.by[slice]
     local row, rows = total > 1 and total - 1 or 0, after > 1 and after - 1 or 0

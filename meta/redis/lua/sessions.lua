@@ -65,25 +65,13 @@ local function is_open(p, ino, now)
   return false
 end
 
-local MAXPURGE = 2048 -- chunks that one purge frees: some 10 ms
-
--- purge_content frees what a file holds: all, or its first MAXPURGE chunks. It
--- returns whether anything is left.
+-- purge_content frees what a file holds, as far as one call may. It returns the size that
+-- is left.
 local function purge_content(c, ino, v)
-  local k = content()
-  count(k.tally, inline_list(v), -1)
-  local indexes = {}
-  if has_lists(v) then
-    for _, index in ipairs(call('HKEYS', c.p .. 'c' .. dec(ino))) do indexes[#indexes + 1] = number(index) end
-    table.sort(indexes)
-  end
-  local rest = #indexes > MAXPURGE
-  while #indexes > MAXPURGE do indexes[#indexes] = nil end
-  local stored = read_lists(c, ino, indexes)
-  for i = 1, #indexes do keep_up_to(k, indexes[i], stored[indexes[i]], 0) end
-  for i = 1, #indexes do put_list(c, ino, indexes[i], k.was[indexes[i]], '') end
+  local k, size = truncate(c, ino, v, 0)
+  for i = 1, #k.order do put_list(c, ino, k.order[i], k.was[k.order[i]], '') end
   settle(c, k.tally)
-  return rest
+  return size
 end
 
 -- purge: time of unlink in ms; inode; parent; last name; time. A very large file goes in
@@ -95,9 +83,12 @@ change('purge', function(c, args)
   if is_open(c.p, ino, now_ms(args[10])) then return fail('EBUSY') end
   local v = C.get(c, ino)
   if not v then return fail('EIO', 'dangling') end
-  if kind_of(v) == 8 and purge_content(c, ino, v) then
-    C.put(c, ino, v)
-    return C.finish(c, ino)
+  if kind_of(v) == 8 then
+    local size = purge_content(c, ino, v)
+    if size > 0 then
+      C.put(c, ino, sub(v, 1, 37) .. pack('>I6', size) .. sub(v, 44))
+      return C.finish(c, ino)
+    end
   end
   if kind_of(v) == 10 then
     T.del_target(c.p, ino)
