@@ -53,7 +53,7 @@ func benchFiles(b *testing.B) object.Store {
 
 func benchWrite(b *testing.B, blocks *chunk.Blocks, slice uint64, data []byte, step int) {
 	b.Helper()
-	w := blocks.NewWriter(slice, home)
+	w := blocks.NewWriter(slice, home, nil)
 	for off := 0; off < len(data); off += step {
 		if _, err := w.Write(b.Context(), data[off:min(off+step, len(data))]); err != nil {
 			b.Fatal(err)

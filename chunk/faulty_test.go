@@ -49,7 +49,7 @@ func stormOne(t *testing.T, b *chunk.Blocks, seed, g uint64) {
 	for i := range uint64(20) {
 		slice := g*1000 + i + 1
 		data := random(seed+slice, 1+rng.IntN(mib))
-		w := b.NewWriter(slice, home)
+		w := b.NewWriter(slice, home, nil)
 		_, err := w.Write(t.Context(), data)
 		if err = errors.Join(err, w.Close(t.Context())); err != nil {
 			if !known(err) {

@@ -42,9 +42,8 @@ func (w *Writer) upload(ctx context.Context, blk *outBlock) {
 // would only slow it down, and what is written at that pace does not stay in a
 // cache for long.
 func (w *Writer) store(ctx context.Context, index int, blk *outBlock) {
-	id := blockID{slice: w.slice, index: uint32(index), home: w.home}
 	buf := blk.buf
-	sum, err := w.put(ctx, id, buf.bytes[:w.room()+blk.n])
+	id, sum, err := w.put(ctx, index, buf.bytes[:w.room()+blk.n])
 	if err != nil {
 		if ctx.Err() == nil { // otherwise it was given up, and why is known
 			w.b.metrics.uploadErrors.Inc()
@@ -66,10 +65,27 @@ func (w *Writer) store(ctx context.Context, index int, blk *outBlock) {
 	buf.drop()
 }
 
-// put uploads a block that has no object yet. If there is one, the slice's number
+// put uploads a block under the slice's number, or the next when that is taken.
+func (w *Writer) put(ctx context.Context, index int, b []byte) (blockID, uint32, error) {
+	for {
+		id := blockID{slice: w.Slice(), index: uint32(index), home: w.home}
+		sum, err := w.putAs(ctx, id, b)
+		if errors.Is(err, ErrTaken) && w.renumber(ctx, id.slice) {
+			continue
+		}
+		if err == nil {
+			w.mu.Lock()
+			w.blocks[index].slice = id.slice
+			w.mu.Unlock()
+		}
+		return id, sum, err
+	}
+}
+
+// putAs uploads a block that has no object yet. If there is one, the slice's number
 // was given out before, by a Redis that lost its last changes in a crash, say;
 // to write over it would change a file that someone has closed.
-func (w *Writer) put(ctx context.Context, id blockID, b []byte) (uint32, error) {
+func (w *Writer) putAs(ctx context.Context, id blockID, b []byte) (uint32, error) {
 	if err := w.b.uploads.Acquire(ctx, 1); err != nil {
 		return 0, fmt.Errorf("upload %s: %w", id.key(), context.Cause(ctx))
 	}
@@ -94,7 +110,7 @@ func (w *Writer) ReadAt(ctx context.Context, p []byte, off uint32) error {
 	for len(p) > 0 {
 		index := off / blockBytes
 		at := off - index*blockBytes
-		n, buf, err := w.own(int(index), int(at), len(p))
+		n, buf, slice, err := w.own(int(index), int(at), len(p))
 		if err != nil {
 			return err
 		}
@@ -102,7 +118,7 @@ func (w *Writer) ReadAt(ctx context.Context, p []byte, off uint32) error {
 			start := w.room() + int(at)
 			copy(p[:n], buf.bytes[start:start+n])
 			buf.drop()
-		} else if err := w.readStored(ctx, p[:n], off); err != nil {
+		} else if err := w.readStored(ctx, slice, p[:n], off); err != nil {
 			return err
 		}
 		p, off = p[n:], off+uint32(n)
@@ -111,25 +127,25 @@ func (w *Writer) ReadAt(ctx context.Context, p []byte, off uint32) error {
 }
 
 // own finds how many of the n bytes from at lie in a block, and its buffer,
-// held, or nil when the block is stored.
-func (w *Writer) own(index, at, n int) (int, *buffer, error) {
+// held, or nil and the number that the block is stored under.
+func (w *Writer) own(index, at, n int) (int, *buffer, uint64, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.err != nil {
-		return 0, nil, w.err
+		return 0, nil, 0, w.err
 	}
 	if index >= len(w.blocks) || at >= w.blocks[index].n {
-		return 0, nil, fmt.Errorf("read slice %d past its end of %d bytes", w.slice, w.length)
+		return 0, nil, 0, fmt.Errorf("read slice %d past its end of %d bytes", w.slice, w.length)
 	}
 	blk := w.blocks[index]
 	if blk.buf != nil {
 		blk.buf.hold()
 	}
-	return min(n, blk.n-at), blk.buf, nil
+	return min(n, blk.n-at), blk.buf, blk.slice, nil
 }
 
-func (w *Writer) readStored(ctx context.Context, p []byte, off uint32) error {
-	spans, err := w.b.Read(ctx, []Segment{{Slice: w.slice, Home: w.home, Size: w.Len(), Off: off, Len: uint32(len(p))}})
+func (w *Writer) readStored(ctx context.Context, slice uint64, p []byte, off uint32) error {
+	spans, err := w.b.Read(ctx, []Segment{{Slice: slice, Home: w.home, Size: w.Len(), Off: off, Len: uint32(len(p))}})
 	if err != nil {
 		return err
 	}

@@ -163,7 +163,7 @@ func random(seed uint64, n int) []byte {
 // write stores data as a slice.
 func write(t *testing.T, b *chunk.Blocks, slice uint64, data []byte) {
 	t.Helper()
-	w := b.NewWriter(slice, home)
+	w := b.NewWriter(slice, home, nil)
 	for off := 0; off < len(data); off += 1 << 20 {
 		if _, err := w.Write(t.Context(), data[off:min(off+1<<20, len(data))]); err != nil {
 			t.Fatal(err)

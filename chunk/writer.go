@@ -12,7 +12,7 @@ var (
 	// ErrFull: the bytes do not fit into what the slice has left. Nothing was written.
 	ErrFull = errors.New("slice is full")
 	// ErrTaken: the slice's number was given out before, and its data are in the
-	// store. They were not changed. Another number will do.
+	// store. They were not changed, and no other number was to be had.
 	ErrTaken = errors.New("slice number is taken")
 	// ErrAborted: the writer was aborted or closed.
 	ErrAborted = errors.New("slice writer is closed")
@@ -22,11 +22,15 @@ var (
 // the caller. Write and Close are called by one goroutine at a time; Abort,
 // ReadAt and Len may be called at any time. Every writer ends with Close or Abort.
 type Writer struct {
-	b     *Blocks
-	slice uint64
-	home  uint8
+	b    *Blocks
+	home uint8
+	next func(context.Context) (uint64, error) // gives another number; may be nil
+
+	numbering sync.Mutex // held while another number is taken; before mu
+	taken     int        // numbers that were; guarded by numbering
 
 	mu      sync.Mutex
+	slice   uint64 // the number; another when it was taken
 	length  uint32
 	blocks  []*outBlock // by index; the last may still be filled
 	pending int         // uploads under way
@@ -40,14 +44,24 @@ type Writer struct {
 type outBlock struct {
 	buf    *buffer // nil once the block is stored; payload starts at Writer.room()
 	n      int     // payload bytes
+	slice  uint64  // the number that it is stored under; 0 before
 	closed bool    // handed to upload
 	cancel context.CancelCauseFunc
 }
 
 // NewWriter begins a slice whose number nobody else writes to. It reserves
-// nothing and blocks never.
-func (b *Blocks) NewWriter(slice uint64, home uint8) *Writer {
-	return &Writer{b: b, slice: slice, home: home, changed: make(chan struct{})}
+// nothing and blocks never. When the number turns out to be taken, another one is
+// asked of next, if there is one: see Slice.
+func (b *Blocks) NewWriter(slice uint64, home uint8, next func(context.Context) (uint64, error)) *Writer {
+	return &Writer{b: b, slice: slice, home: home, next: next, changed: make(chan struct{})}
+}
+
+// Slice is the slice's number: the one that the Writer was made with unless that
+// was taken. It is final when Close has returned nil.
+func (w *Writer) Slice() uint64 {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.slice
 }
 
 // room is the free space before each payload, enough for any header.
@@ -74,7 +88,7 @@ func (w *Writer) Write(ctx context.Context, p []byte) (uint32, error) {
 	for len(p) > 0 {
 		blk, buf, err := w.roomFor(ctx, len(p))
 		if err != nil {
-			return 0, w.fail(fmt.Errorf("write slice %d: %w", w.slice, err))
+			return 0, w.fail(fmt.Errorf("write slice %d: %w", w.Slice(), err))
 		}
 		end := min(len(buf.bytes), w.room()+w.b.opts.BlockBytes)
 		n := copy(buf.bytes[w.room()+blk.n:end], p)
@@ -176,15 +190,23 @@ func (w *Writer) Close(ctx context.Context) error {
 	for {
 		w.mu.Lock()
 		err, pending, changed := w.err, w.pending, w.changed
-		w.done = err == nil && pending == 0
+		stray := w.stray()
+		w.done = err == nil && pending == 0 && stray < 0
+		done := w.done
 		w.mu.Unlock()
-		if err != nil || pending == 0 {
+		switch {
+		case err != nil || done:
 			return err
+		case pending == 0:
+			if err := w.move(ctx, stray); err != nil {
+				return w.fail(fmt.Errorf("close slice %d: %w", w.Slice(), err))
+			}
+			continue
 		}
 		select {
 		case <-changed:
 		case <-ctx.Done():
-			return w.fail(fmt.Errorf("close slice %d: %w", w.slice, context.Cause(ctx)))
+			return w.fail(fmt.Errorf("close slice %d: %w", w.Slice(), context.Cause(ctx)))
 		}
 	}
 }

@@ -31,7 +31,7 @@ func TestWritersReadBackWhatTheyWrote(t *testing.T) {
 			s := newStore(t)
 			b := newBlocks(t, s, cache(t), chunk.Options{BlockBytes: 64 << 10, BufferBytes: 256 << 10, Uploads: 3})
 			data := random(seed, 2<<20+rng.IntN(1<<16))
-			w := b.NewWriter(7, home)
+			w := b.NewWriter(7, home, nil)
 			for done := 0; done < len(data); {
 				n := min(1+rng.IntN(1<<(1+rng.IntN(18))), len(data)-done)
 				off, err := w.Write(t.Context(), data[done:done+n])
@@ -63,7 +63,7 @@ func TestWritersReadBackWhatTheyWrote(t *testing.T) {
 
 func TestASliceHoldsAChunk(t *testing.T) {
 	b := newBlocks(t, newStore(t), nil, chunk.Options{})
-	w := b.NewWriter(1, home)
+	w := b.NewWriter(1, home, nil)
 	t.Cleanup(w.Abort)
 	p := make([]byte, 16<<20)
 	for range 4 {
@@ -82,7 +82,7 @@ func TestASliceHoldsAChunk(t *testing.T) {
 func TestAnEmptySliceIsNoObject(t *testing.T) {
 	s := newStore(t)
 	b := newBlocks(t, s, nil, chunk.Options{})
-	w := b.NewWriter(1, home)
+	w := b.NewWriter(1, home, nil)
 	if _, err := w.Write(t.Context(), nil); err != nil {
 		t.Error(err)
 	}
@@ -103,7 +103,7 @@ func TestUploadsRunBehindTheWriter(t *testing.T) {
 			running.Add(-1)
 			return nil
 		})
-		w := b.NewWriter(1, home)
+		w := b.NewWriter(1, home, nil)
 		if _, err := w.Write(t.Context(), make([]byte, 10*64<<10)); err != nil {
 			t.Fatal(err)
 		}
@@ -127,7 +127,7 @@ func TestWriteWaitsForMemory(t *testing.T) {
 		s, b := gated(t, nil, chunk.Options{BlockBytes: block, BufferBytes: 4*block + 8192})
 		proceed := make(chan struct{})
 		s.onPut(func(context.Context, string) error { <-proceed; return nil })
-		w := b.NewWriter(1, home)
+		w := b.NewWriter(1, home, nil)
 		var written atomic.Int32
 		done := make(chan error, 1)
 		go func() {
@@ -145,7 +145,7 @@ func TestWriteWaitsForMemory(t *testing.T) {
 			t.Errorf("%d blocks were taken with memory for 4; %d bytes are held", n, b.BufferedBytes())
 		}
 		ctx, cancel := context.WithCancel(t.Context())
-		other := b.NewWriter(2, home)
+		other := b.NewWriter(2, home, nil)
 		go cancel()
 		if _, err := other.Write(ctx, make([]byte, block)); !errors.Is(err, context.Canceled) {
 			t.Errorf("a write that waits for memory, interrupted: %v", err)
@@ -171,7 +171,7 @@ func TestPartialBlocksDoNotLockWritersOut(t *testing.T) {
 		start := make(chan struct{})
 		for i := range 50 {
 			writers.Go(func() {
-				w := b.NewWriter(uint64(i+1), home)
+				w := b.NewWriter(uint64(i+1), home, nil)
 				data := random(uint64(i), 3*block+100)
 				if _, err := w.Write(t.Context(), data[:block/2]); err != nil {
 					t.Error(err)
@@ -203,7 +203,7 @@ func TestPartialBlocksDoNotLockWritersOut(t *testing.T) {
 func TestSmallFilesHoldLittleMemory(t *testing.T) {
 	b := newBlocks(t, newStore(t), nil, chunk.Options{})
 	for i := range 100 {
-		w := b.NewWriter(uint64(i+1), home)
+		w := b.NewWriter(uint64(i+1), home, nil)
 		t.Cleanup(w.Abort)
 		for range 4 {
 			if _, err := w.Write(t.Context(), make([]byte, 1<<10)); err != nil {
@@ -226,7 +226,7 @@ func TestAFailedUploadIsToldOnWriteAndClose(t *testing.T) {
 		}
 		return nil
 	})
-	w := b.NewWriter(1, home)
+	w := b.NewWriter(1, home, nil)
 	if _, err := w.Write(t.Context(), make([]byte, 2*block)); err != nil {
 		t.Fatal(err)
 	}
@@ -251,7 +251,7 @@ func TestATakenSliceIsNotWrittenOver(t *testing.T) {
 	b := newBlocks(t, s, nil, chunk.Options{})
 	data := random(1, 1000)
 	write(t, b, 1, data)
-	w := b.NewWriter(1, home)
+	w := b.NewWriter(1, home, nil)
 	if _, err := w.Write(t.Context(), random(2, 1000)); err != nil {
 		t.Fatal(err)
 	}
@@ -267,7 +267,7 @@ func TestCloseEndsWithItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, b := gated(t, nil, chunk.Options{BlockBytes: 64 << 10})
 		s.onPut(func(ctx context.Context, _ string) error { <-ctx.Done(); return ctx.Err() })
-		w := b.NewWriter(1, home)
+		w := b.NewWriter(1, home, nil)
 		if _, err := w.Write(t.Context(), make([]byte, 100<<10)); err != nil {
 			t.Fatal(err)
 		}
@@ -293,7 +293,7 @@ func TestAnInterruptedWriteStillUploads(t *testing.T) {
 		s, b := gated(t, nil, chunk.Options{BlockBytes: 64 << 10})
 		proceed := make(chan struct{})
 		s.onPut(func(ctx context.Context, _ string) error { <-proceed; return ctx.Err() })
-		w := b.NewWriter(1, home)
+		w := b.NewWriter(1, home, nil)
 		ctx, cancel := context.WithCancel(t.Context())
 		data := random(1, 64<<10)
 		if _, err := w.Write(ctx, data); err != nil {
@@ -318,7 +318,7 @@ func TestAbortMayComeAtAnyTime(t *testing.T) {
 	b := newBlocks(t, s, chunk.NewMemCache(8<<20), chunk.Options{BlockBytes: block, BufferBytes: 8 * block})
 	var all sync.WaitGroup
 	for i := range 200 {
-		doomed := b.NewWriter(uint64(1000+i), home)
+		doomed := b.NewWriter(uint64(1000+i), home, nil)
 		all.Go(func() {
 			for {
 				if _, err := doomed.Write(t.Context(), bytes.Repeat([]byte{0xee}, 5000)); err != nil {
@@ -348,7 +348,7 @@ func TestAbortMayComeAtAnyTime(t *testing.T) {
 // TestClosedBlocksFailWrites and leave nothing waiting.
 func TestClosedBlocksFailWrites(t *testing.T) {
 	b := newBlocks(t, newStore(t), nil, chunk.Options{BlockBytes: 64 << 10})
-	w := b.NewWriter(1, home)
+	w := b.NewWriter(1, home, nil)
 	if err := b.Close(); err != nil {
 		t.Fatal(err)
 	}

@@ -77,6 +77,9 @@ func appendOther(b []byte, e *Effect) []byte {
 	return b
 }
 
+// ListExtents is how long the extent list of an EffectChunk is.
+func (e *Effect) ListExtents() int { return (int(e.Keep) + len(e.Value)) / extentBytes }
+
 func appendName(b []byte, name string) []byte {
 	return append(append(b, byte(len(name))), name...)
 }

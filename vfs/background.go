@@ -80,8 +80,8 @@ func (d *dirtySet) len() int {
 	return len(d.inodes)
 }
 
-// Run keeps the session alive, flushes old buffered data, and cleans up after
-// clients that are gone, until ctx ends; then it returns nil. Without it an FS
+// Run keeps the session alive, flushes old buffered data, compacts fragmented
+// chunks, and cleans up after clients that are gone, until ctx ends; then it returns nil. Without it an FS
 // works, but another client may end its session, and only Flush and Shutdown
 // write data.
 func (fs *FS) Run(ctx context.Context) error {
@@ -90,6 +90,9 @@ func (fs *FS) Run(ctx context.Context) error {
 	if !fs.opts.ReadOnly {
 		all.Go(func() { fs.flushes(ctx) })
 		all.Go(func() { fs.purges(ctx) })
+		if fs.opts.CompactExtents > 0 {
+			all.Go(func() { fs.compacts(ctx) })
+		}
 	}
 	all.Wait()
 	return nil

@@ -142,6 +142,8 @@ func TestSetIDIsClearedByCommit(t *testing.T) {
 	r.write(f, []byte("y"), 0)
 	check(0o6755) // root wrote
 	f.ClearSetID()
+	check(0o6755) // nobody else has yet
+	r.write(f, []byte("y"), 0)
 	check(0o755)
 	mode(0o6755)
 	check(0o6755)

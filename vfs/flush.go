@@ -2,6 +2,7 @@ package vfs
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"time"
 
@@ -82,14 +83,9 @@ func (fs *FS) flushHeld(ctx context.Context, in *inode) error {
 		return fs.uploadFailed(ctx, in, p, refuse("upload", in.ino, "", err))
 	}
 	for _, c := range p.commits(in.ino, fs.maxExtents) {
-		res, err := fs.send(ctx, c)
-		if err != nil {
+		if err := fs.commit(ctx, in, c); err != nil {
 			return fs.commitFailed(ctx, in, p, err)
 		}
-		in.mu.Lock()
-		in.learned = fs.learned.Add(1)
-		in.committed(&res.Node.Attr, c.Chunks, fs.now())
-		in.mu.Unlock()
 	}
 	in.mu.Lock()
 	defer in.mu.Unlock()
@@ -99,6 +95,40 @@ func (fs *FS) flushHeld(ctx context.Context, in *inode) error {
 	}
 	fs.metrics.flushes.Inc()
 	return nil
+}
+
+// maxCompactTries bounds how often one commit makes room in a list for itself.
+const maxCompactTries = 8
+
+// commit makes a commit, in parts when it is too much for one call. in.flushing is held.
+func (fs *FS) commit(ctx context.Context, in *inode, c meta.Commit) error {
+	for try := 0; ; try++ {
+		res, err := fs.send(ctx, c)
+		switch {
+		case err == nil:
+			in.mu.Lock()
+			in.learned = fs.learned.Add(1)
+			in.committed(&res.Node.Attr, c.Chunks, fs.now())
+			in.mu.Unlock()
+			fs.noteCommit(&c, &res)
+			return nil
+		case !errors.Is(err, meta.ErrTooMuch) || try == maxCompactTries:
+			return err
+		case len(c.Chunks) > 1:
+			first, rest := c, c
+			half := len(c.Chunks) / 2
+			first.Chunks, rest.Chunks = c.Chunks[:half], c.Chunks[half:]
+			first.Size = 0
+			if err := fs.commit(ctx, in, first); err != nil {
+				return err
+			}
+			c = rest
+		default: // the chunk's list is full
+			if _, err := fs.compact(ctx, place{c.Ino, c.Chunks[0].Index}, 0); err != nil {
+				return err
+			}
+		}
+	}
 }
 
 // sealActive makes what is buffered the sealed generation, or returns nil.

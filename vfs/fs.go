@@ -13,14 +13,16 @@ import (
 // FS is a volume as a file system. All methods may be called concurrently.
 // Errors are *meta.Error; meta.Errno tells what a program should see.
 type FS struct {
-	opts    Options
-	engine  meta.Engine
-	blocks  *chunk.Blocks
-	log     *slog.Logger
-	table   table
-	dirty   dirtySet
-	session session
-	slices  reserve
+	opts   Options
+	engine meta.Engine
+	blocks *chunk.Blocks
+	log    *slog.Logger
+	table  table
+	dirty  dirtySet
+	// fragmented is what is to be compacted.
+	fragmented fragmented
+	session    session
+	slices     reserve
 	// buffered sums what partial blocks hold, in bytes.
 	buffered atomic.Int64
 	misses   xattrMisses
@@ -51,6 +53,7 @@ func New(opts Options) (*FS, error) {
 	}
 	fs.table.init(opts.CachedInodes)
 	fs.dirty.init()
+	fs.fragmented.init()
 	fs.session.init()
 	fs.slices.init(opts.ReserveSlices)
 	fs.misses.init()

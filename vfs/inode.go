@@ -120,6 +120,10 @@ func (in *inode) forget() {
 	in.chunks, in.complete, in.sure, in.pagesOK = nil, false, true, false
 }
 
+// forgetExtents drops what is known of the committed extents, which are others with the
+// same bytes now. mu is held.
+func (in *inode) forgetExtents() { in.chunks, in.complete = nil, false }
+
 // committed takes over the outcome of a commit of this client. mu is held.
 func (in *inode) committed(a *meta.Attr, chunks []meta.ChunkExtents, now int64) {
 	known, complete := in.chunks, in.complete

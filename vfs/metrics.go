@@ -10,6 +10,8 @@ import (
 type metrics struct {
 	flushes prometheus.Counter
 	lost    prometheus.Counter
+
+	compactions prometheus.Counter
 }
 
 func (m *metrics) register(r prometheus.Registerer, fs *FS) error {
@@ -19,6 +21,9 @@ func (m *metrics) register(r prometheus.Registerer, fs *FS) error {
 	m.lost = prometheus.NewCounter(prometheus.CounterOpts{
 		Name: "mirrorfs_vfs_lost_total", Help: "Files whose buffered data could not be stored and was given up.",
 	})
+	m.compactions = prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "mirrorfs_vfs_compactions_total", Help: "Chunks whose data was rewritten into one slice.",
+	})
 	if r == nil {
 		return nil
 	}
@@ -26,7 +31,7 @@ func (m *metrics) register(r prometheus.Registerer, fs *FS) error {
 		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, f)
 	}
 	for _, c := range []prometheus.Collector{
-		m.flushes, m.lost,
+		m.flushes, m.lost, m.compactions,
 		gauge("mirrorfs_vfs_open_inodes", "Files that are open or have buffered data.", func() float64 { return float64(fs.table.open.Load()) }),
 		gauge("mirrorfs_vfs_dirty_inodes", "Files with buffered data.", func() float64 { return float64(fs.dirty.len()) }),
 		gauge("mirrorfs_vfs_partial_block_bytes", "Memory of blocks that are not full yet.", func() float64 { return float64(fs.buffered.Load()) }),

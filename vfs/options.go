@@ -54,6 +54,13 @@ type Options struct {
 	DirtyExtents int
 	// ReserveSlices is how many slice numbers are taken per round trip; default 1024.
 	ReserveSlices uint32
+	// CompactExtents is how long the extent list of a chunk gets before the chunk is
+	// rewritten behind, after a commit or, with CompactOnRead, a read has shown it;
+	// default 256. Negative is never.
+	CompactExtents int
+	CompactOnRead  bool
+	// CompactBytesPerSecond bounds how fast that is; default 32 MiB.
+	CompactBytesPerSecond int
 	// CachedInodes is how many closed files are remembered, to tell at the next
 	// open whether the kernel's pages are still right; default 16384.
 	CachedInodes int
@@ -93,6 +100,10 @@ func (o Options) withDefaults() Options {
 	orDefault(&o.DirtyExtents, 8192)
 	orDefault(&o.ReserveSlices, 1024)
 	orDefault(&o.CachedInodes, 16384)
+	if o.CompactExtents == 0 {
+		o.CompactExtents = 256
+	}
+	orDefault(&o.CompactBytesPerSecond, 32<<20)
 	return o
 }
 

@@ -30,7 +30,8 @@ type pending struct {
 	slices  map[uint64]*slice
 	streams []*slice // those that take more, the gathering one first; guarded by inode.write
 	extents int      // pieces, about
-	end     uint64   // of the furthest write
+	end     uint64   // of the furthest write, or size
+	size    uint64   // that the file is to have at least, beside what is written
 	since   int64    // ns, of the first write
 	changed int64    // ns, of the last write or SetAttr
 	mtime   int64    // ns, to commit
@@ -170,22 +171,26 @@ func (p *pending) abort() {
 
 // put records a write of n bytes at off of the file, which lie at at in a slice.
 func (p *pending) put(s *slice, off uint64, n int, at uint32, home uint8) {
-	index := uint32(off / chunk.Bytes)
+	p.insert(uint32(off/chunk.Bytes), chunk.Extent{Pos: uint32(off % chunk.Bytes), Len: uint32(n), Slice: s.id, Home: home, Off: at})
+	p.end = max(p.end, off+uint64(n))
+}
+
+// insert lays an extent over a chunk.
+func (p *pending) insert(index uint32, e chunk.Extent) {
 	m := p.chunks[index]
 	if m == nil {
 		m = &extentMap{}
 		p.chunks[index] = m
 	}
 	before := len(m.list)
-	m.insert(chunk.Extent{Pos: uint32(off % chunk.Bytes), Len: uint32(n), Slice: s.id, Home: home, Off: at})
+	m.insert(e)
 	p.extents += len(m.list) - before
-	p.end = max(p.end, off+uint64(n))
 }
 
 // cut forgets what was written from size on. Slices that nothing refers to any
 // more are given up. inode.write is held too.
 func (p *pending) cut(size uint64) {
-	p.extents, p.end = 0, min(p.end, size)
+	p.extents, p.end, p.size = 0, min(p.end, size), min(p.size, size)
 	last := uint32(size / chunk.Bytes)
 	used := map[uint64]bool{}
 	for index, m := range p.chunks {
@@ -230,7 +235,7 @@ func (p *pending) over(newer *pending) {
 		p.slices[id] = s
 	}
 	p.streams = newer.streams
-	p.end = max(p.end, newer.end)
+	p.end, p.size = max(p.end, newer.end), max(p.size, newer.size)
 	p.changed, p.mtime = newer.changed, newer.mtime
 	if newer.atime != 0 {
 		p.atime = newer.atime
@@ -259,14 +264,16 @@ func (p *pending) commits(ino meta.Ino, limit int) []meta.Commit {
 			n := min(room, len(list))
 			extents := make([]meta.Extent, n)
 			for i, e := range list[:n] {
-				e.Size = p.slices[e.Slice].w.Len()
+				if s := p.slices[e.Slice]; s != nil { // else it is a hole
+					e.Slice, e.Size = s.w.Slice(), s.w.Len()
+				}
 				extents[i] = meta.Extent(e)
 			}
 			next.Chunks = append(next.Chunks, meta.ChunkExtents{Index: index, Extents: extents})
 			list, room = list[n:], room-n
 		}
 	}
-	if len(next.Chunks) > 0 {
+	if next.Size = p.size; len(next.Chunks) > 0 || next.Size > 0 { // the data comes first
 		all = append(all, next)
 	}
 	return all

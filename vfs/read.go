@@ -3,6 +3,7 @@ package vfs
 import (
 	"context"
 	"errors"
+	"slices"
 	"syscall"
 
 	"mirrorfs/chunk"
@@ -31,6 +32,8 @@ func (f *File) Read(ctx context.Context, off int64, n int) ([]chunk.Span, error)
 	}
 	fs, in := f.fs, f.in
 	var few [8]piece
+	var failed []piece // the last attempt, and why
+	var cause error
 	for try := 0; ; try++ {
 		pieces, missing, ok := in.plan(few[:0], uint64(off), n)
 		if !ok {
@@ -42,20 +45,30 @@ func (f *File) Read(ctx context.Context, off int64, n int) ([]chunk.Span, error)
 			}
 			continue
 		}
+		if cause != nil && slices.Equal(pieces, failed) { // nothing has changed
+			return nil, fs.readFailed(ctx, in, cause)
+		}
 		f.lookAhead(off, int64(n)) //nolint:contextcheck // read-ahead outlives the read
 		spans, err := fs.fetch(ctx, pieces)
 		if err == nil {
 			return spans, nil
 		}
-		if try < maxReplans && fs.outdated(ctx, in, err) {
-			continue
+		if try == maxReplans || !fs.outdated(ctx, in, err) {
+			return nil, fs.readFailed(ctx, in, err)
 		}
-		err = refuse("read", in.ino, "", err)
-		if ctx.Err() == nil {
-			fs.log.ErrorContext(ctx, "read failed", inoAttr(in.ino), errAttr(err))
+		if failed, cause = slices.Clone(pieces), err; errors.Is(err, chunk.ErrAborted) {
+			cause = nil // the pieces that were buffered are found out by themselves
 		}
-		return nil, err
 	}
+}
+
+// readFailed makes the error of a read, and logs it unless the reader gave up.
+func (fs *FS) readFailed(ctx context.Context, in *inode, err error) error {
+	err = refuse("read", in.ino, "", err)
+	if ctx.Err() == nil {
+		fs.log.ErrorContext(ctx, "read failed", inoAttr(in.ino), errAttr(err))
+	}
+	return err
 }
 
 // lookAhead begins to fetch what a sequential reader will want next, as far as
@@ -148,22 +161,17 @@ func (fs *FS) fetch(ctx context.Context, pieces []piece) (spans []chunk.Span, er
 	return spans, nil
 }
 
-// outdated reports whether a read failed because it went by extents that are
-// not those of the file any more.
+// outdated reports whether a read may have failed because it went by extents that are
+// not those of the file any more: then it tries again by what they are now.
 func (fs *FS) outdated(ctx context.Context, in *inode, err error) bool {
 	switch {
 	case errors.Is(err, chunk.ErrAborted): // cut off or given up meanwhile
 		return true
 	case errors.Is(err, object.ErrNotExist): // perhaps freed since
-		in.mu.RLock()
-		version := in.attr.Version
-		in.mu.RUnlock()
-		if fs.refresh(ctx, in) != nil {
-			return false
-		}
-		in.mu.RLock()
-		defer in.mu.RUnlock()
-		return in.attr.Version != version
+		in.mu.Lock()
+		in.forgetExtents()
+		in.mu.Unlock()
+		return fs.refresh(ctx, in) == nil
 	}
 	return false
 }
@@ -197,6 +205,7 @@ func (fs *FS) load(ctx context.Context, in *inode, first uint32) error {
 		return nil // the answer is older than a change of this client: ask again if need be
 	}
 	in.loaded(&node.Attr, first, lists, fs.now())
+	fs.noteLists(in.ino, lists)
 	return nil
 }
 

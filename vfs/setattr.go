@@ -126,7 +126,10 @@ func (fs *FS) SetAttr(ctx context.Context, c meta.SetAttr) (meta.Node, error) {
 	}
 	in := fs.table.get(c.Ino)
 	if in == nil {
-		res, err := fs.change(ctx, c)
+		res, err := fs.sendSetAttr(ctx, c)
+		if err == nil {
+			fs.learn(&res, 0)
+		}
 		return res.Node, err
 	}
 	in = fs.table.acquire(c.Ino)
@@ -144,12 +147,27 @@ func (fs *FS) SetAttr(ctx context.Context, c meta.SetAttr) (meta.Node, error) {
 		in.write.Lock()
 		defer in.write.Unlock()
 	}
-	res, err := fs.send(ctx, c)
+	res, err := fs.sendSetAttr(ctx, c)
 	if err != nil {
 		return meta.Node{}, err
 	}
 	fs.learn(&res, c.Ino)
 	return fs.afterSetAttr(in, &c, &res.Node), nil
+}
+
+// sendSetAttr changes attributes. A very large file is cut in several calls, from its end:
+// whatever ends that early leaves a file that is right as far as it goes.
+func (fs *FS) sendSetAttr(ctx context.Context, c meta.SetAttr) (meta.Result, error) {
+	for {
+		res, err := fs.send(ctx, c)
+		if err != nil {
+			return meta.Result{}, err
+		}
+		if c.Set&meta.SetSize == 0 || res.Node.Attr.Size <= c.Size {
+			return res, nil
+		}
+		fs.learn(&res, 0)
+	}
 }
 
 // takeTimes does a SetAttr that sets only times of a file with buffered data.

@@ -49,6 +49,9 @@ func (r *reserve) take(ctx context.Context, fs *FS) (uint64, error) {
 	}
 }
 
+// nextSlice gives a slice number in place of one that is taken.
+func (fs *FS) nextSlice(ctx context.Context) (uint64, error) { return fs.slices.take(ctx, fs) }
+
 // refill asks for more behind a writer. A failure is no matter: whoever needs a
 // number asks again and is told.
 func (r *reserve) refill(ctx context.Context, fs *FS) {

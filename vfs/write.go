@@ -28,17 +28,9 @@ func (f *File) Append(ctx context.Context, p []byte) (off int64, n int, err erro
 	return f.put(ctx, p, atEnd)
 }
 
-// ClearSetID makes what this handle wrote last, if it is not committed yet, and
-// all that it will write, clear the setuid and setgid bits when it is committed,
-// as a write by others than root does.
-func (f *File) ClearSetID() {
-	f.clearSetID.Store(true)
-	f.in.mu.Lock()
-	defer f.in.mu.Unlock()
-	if f.in.active != nil {
-		f.in.active.clearSetID = true
-	}
-}
+// ClearSetID makes all that this handle will write clear the setuid and setgid bits
+// when it is committed, as a write by others than root does.
+func (f *File) ClearSetID() { f.clearSetID.Store(true) }
 
 // atEnd as an offset means the end of the file.
 const atEnd = -1
@@ -109,7 +101,7 @@ func (f *File) putPart(ctx context.Context, p []byte, off uint64) (int, error) {
 		if err != nil {
 			return 0, err
 		}
-		s = &slice{fs: fs, id: id, w: fs.blocks.NewWriter(id, fs.opts.Home), done: make(chan struct{})}
+		s = &slice{fs: fs, id: id, w: fs.blocks.NewWriter(id, fs.opts.Home, fs.nextSlice), done: make(chan struct{})}
 	}
 	n := min(len(p), int(chunk.Bytes-off%chunk.Bytes), int(chunk.Bytes-s.w.Len()))
 	at, err := s.w.Write(ctx, p[:n])

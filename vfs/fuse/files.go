@@ -4,7 +4,6 @@ import (
 	"syscall"
 
 	gofuse "github.com/hanwen/go-fuse/v2/fuse"
-	"golang.org/x/sys/unix"
 
 	"mirrorfs/meta"
 	"mirrorfs/vfs"
@@ -90,6 +89,9 @@ func (r *raw) Write(_ <-chan struct{}, in *gofuse.WriteIn, data []byte) (uint32,
 	if f == nil {
 		return 0, gofuse.EBADF
 	}
+	if in.WriteFlags&gofuse.WRITE_KILL_SUIDGID != 0 {
+		f.ClearSetID()
+	}
 	var n int
 	var err error
 	if in.Flags&syscall.O_APPEND != 0 && in.WriteFlags&gofuse.WRITE_CACHE == 0 {
@@ -103,9 +105,6 @@ func (r *raw) Write(_ <-chan struct{}, in *gofuse.WriteIn, data []byte) (uint32,
 	}
 	if err != nil {
 		return 0, r.status("write", err)
-	}
-	if in.WriteFlags&gofuse.WRITE_KILL_SUIDGID != 0 {
-		f.ClearSetID()
 	}
 	return uint32(n), gofuse.OK
 }
@@ -149,9 +148,4 @@ func (r *raw) Release(_ <-chan struct{}, in *gofuse.ReleaseIn) {
 	if f := r.files.remove(in.Fh); f != nil {
 		f.Release()
 	}
-}
-
-// Fallocate is refused in the one way after which programs do without.
-func (r *raw) Fallocate(<-chan struct{}, *gofuse.FallocateIn) gofuse.Status {
-	return gofuse.Status(unix.EOPNOTSUPP)
 }

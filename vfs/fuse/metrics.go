@@ -36,6 +36,9 @@ const (
 	opRelease
 	opOpenDir
 	opReadDir
+	opFallocate
+	opLseek
+	opCopy
 	ops
 )
 
@@ -44,6 +47,7 @@ func (o op) String() string {
 	return [ops]string{
 		"lookup", "getattr", "setattr", "mknod", "mkdir", "symlink", "readlink", "link", "unlink", "rmdir", "rename", "statfs",
 		"getxattr", "listxattr", "setxattr", "removexattr", "create", "open", "read", "write", "flush", "fsync", "release", "opendir", "readdir",
+		"fallocate", "lseek", "copy_file_range",
 	}[o]
 }
 

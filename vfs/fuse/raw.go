@@ -17,9 +17,7 @@ import (
 
 // raw answers the kernel's requests. What it does not implement is answered with
 // ENOSYS by the embedded default, and the kernel then does not ask again: locks,
-// which the kernel keeps itself; lseek with SEEK_DATA, for which it takes the
-// whole file as data; fallocate, tmpfile and copy_file_range, which programs
-// replace by writing.
+// which the kernel keeps itself; tmpfile, which programs do without.
 type raw struct {
 	gofuse.RawFileSystem
 	fs      *vfs.FS

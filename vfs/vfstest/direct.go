@@ -8,6 +8,8 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"mirrorfs/chunk"
 	"mirrorfs/meta"
 	"mirrorfs/vfs"
@@ -297,6 +299,42 @@ func (f *directFile) set(c meta.SetAttr) error {
 
 func (f *directFile) Truncate(size int64) error {
 	return f.set(meta.SetAttr{Set: meta.SetSize, Size: uint64(size)})
+}
+
+func (f *directFile) Fallocate(mode uint32, off, n int64) error {
+	ctx, cancel := call()
+	defer cancel()
+	switch mode {
+	case 0:
+		return f.f.Allocate(ctx, off, n)
+	case unix.FALLOC_FL_ZERO_RANGE:
+		return f.f.ZeroRange(ctx, off, n)
+	case unix.FALLOC_FL_PUNCH_HOLE | unix.FALLOC_FL_KEEP_SIZE, unix.FALLOC_FL_ZERO_RANGE | unix.FALLOC_FL_KEEP_SIZE:
+		return f.f.Punch(ctx, off, n)
+	case unix.FALLOC_FL_KEEP_SIZE:
+		return nil
+	default:
+		return syscall.EOPNOTSUPP
+	}
+}
+
+func (f *directFile) Seek(off int64, whence int) (int64, error) {
+	ctx, cancel := call()
+	defer cancel()
+	if whence == unix.SEEK_DATA {
+		return f.f.SeekData(ctx, off)
+	}
+	return f.f.SeekHole(ctx, off)
+}
+
+func (f *directFile) CopyTo(off int64, dst File, dstOff, n int64) (int64, error) {
+	to, ok := dst.(*directFile)
+	if !ok {
+		return 0, syscall.EXDEV
+	}
+	ctx, cancel := call()
+	defer cancel()
+	return f.f.CopyRange(ctx, off, to.f, dstOff, n)
 }
 
 func (f *directFile) Stat() (Stat, error) {

@@ -191,6 +191,28 @@ func (f *osFile) Truncate(size int64) error {
 	return again(func() error { return unix.Ftruncate(f.fd, size) })
 }
 
+func (f *osFile) Fallocate(mode uint32, off, n int64) error {
+	return again(func() error { return unix.Fallocate(f.fd, mode, off, n) })
+}
+
+func (f *osFile) Seek(off int64, whence int) (at int64, err error) {
+	err = again(func() (err error) { at, err = unix.Seek(f.fd, off, whence); return err })
+	return at, err
+}
+
+func (f *osFile) CopyTo(off int64, dst File, dstOff, n int64) (int64, error) {
+	to, ok := dst.(*osFile)
+	if !ok {
+		return 0, syscall.EXDEV
+	}
+	var done int
+	err := again(func() (err error) {
+		done, err = unix.CopyFileRange(f.fd, &off, to.fd, &dstOff, int(n), 0)
+		return err
+	})
+	return int64(done), err
+}
+
 func (f *osFile) Stat() (Stat, error) {
 	var st unix.Stat_t
 	err := again(func() error { return unix.Fstat(f.fd, &st) })

@@ -56,6 +56,12 @@ type File interface {
 	// WriteAt writes at off, or at the end when opened with O_APPEND.
 	WriteAt(p []byte, off int64) (int, error)
 	Truncate(size int64) error
+	// Fallocate takes the modes of fallocate(2).
+	Fallocate(mode uint32, off, n int64) error
+	// Seek takes SEEK_DATA or SEEK_HOLE.
+	Seek(off int64, whence int) (int64, error)
+	// CopyTo copies a range to another file of the same FS as copy_file_range(2) does.
+	CopyTo(off int64, dst File, dstOff, n int64) (int64, error)
 	Stat() (Stat, error)
 	Chmod(mode uint32) error
 	Utimes(atime, mtime time.Time) error
