@@ -40,6 +40,9 @@ func New(t testing.TB, program string) *World {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if err := os.Chmod(dir, 0o755); err != nil { // mounts are for every user
+		t.Fatal(err)
+	}
 	t.Cleanup(func() {
 		if isEmptyOfMounts(dir) {
 			_ = os.RemoveAll(dir)
