@@ -24,13 +24,14 @@ build: ## build bin/mirrorfs
 install: ## install mirrorfs with go install
 	$(GO) install -trimpath ./cmd/mirrorfs
 
-deps: ## install redis-server, fuse3 and gcc where missing (Debian, root)
+deps: ## install redis-server and fuse3 where missing (Debian, root)
 	@.ci/deps
 
 demo: deps build ## two sites on this machine, a real tree mirrored and compared
 	bin/mirrorfs demo $(DEMO_ARGS)
 
-test: deps ## run every test
+test: ## run every test; installs the programs that they use
+	@.ci/deps test
 	@GO=$(GO) .ci/test
 
 check: tools ## format, vet, lint, tidy, and in CI a clean tree
@@ -53,7 +54,8 @@ $(GOLANGCI):
 bench: deps build ## measure this machine: one table, each row beside the local disk
 	bin/mirrorfs bench $(BENCH_ARGS)
 
-stress: deps ## random tests again and again with new seeds, then every fuzz target
+stress: ## random tests again and again with new seeds, then every fuzz target
+	@.ci/deps test
 	MIRRORFS_LONG=1 $(GO) test -race -count=$(ROUNDS) -timeout 3h ./meta/... ./object/... ./chunk/... ./vfs ./mirror/...
 	$(GO) test -count=$(ROUNDS) -timeout 3h ./integration/...
 	@for p in $$($(GO) list ./...); do \
