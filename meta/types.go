@@ -142,9 +142,9 @@ type Slice struct {
 // Usage is what a volume holds.
 type Usage struct {
 	// Bytes sums the sizes of all regular files, each rounded up to 4 KiB.
-	Bytes uint64
+	Bytes uint64 `json:"bytes"`
 	// Inodes counts inodes with a name, the root included.
-	Inodes uint64
+	Inodes uint64 `json:"inodes"`
 }
 
 // Volume is what format decided and nothing changes later, except the sites.

@@ -90,6 +90,7 @@ func (fs *FS) Run(ctx context.Context) error {
 	if !fs.opts.ReadOnly {
 		all.Go(func() { fs.flushes(ctx) })
 		all.Go(func() { fs.purges(ctx) })
+		all.Go(func() { fs.watchQuotas(ctx) })
 		if fs.opts.CompactExtents > 0 {
 			all.Go(func() { fs.compacts(ctx) })
 		}

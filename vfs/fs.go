@@ -27,6 +27,7 @@ type FS struct {
 	buffered atomic.Int64
 	misses   xattrMisses
 	lately   lately
+	limits   limits
 	// maxExtents is meta.MaxCommitExtents, or less in tests.
 	maxExtents int
 	// learned counts changes whose result was noted, to tell answers that are

@@ -22,6 +22,7 @@ type inode struct {
 	loading chan struct{}
 	// write orders writes and guards active.streams.
 	write sync.Mutex
+	room  room // guarded by write
 
 	mu sync.RWMutex
 	// attr is what is committed, as far as known; valid says that it was known

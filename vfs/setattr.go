@@ -73,6 +73,9 @@ func (fs *FS) learn(res *meta.Result, except meta.Ino) {
 	mark := fs.learned.Add(1)
 	for i := range res.Effects {
 		e := &res.Effects[i]
+		if e.Kind == meta.EffectQuota {
+			fs.limits.exist.Store(true)
+		}
 		if e.Kind == meta.EffectInodeGone {
 			fs.lately.forget(e.Ino)
 		}

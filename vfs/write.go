@@ -9,7 +9,8 @@ import (
 )
 
 // Write puts p at off. The bytes are buffered; blocks that are full are uploaded
-// behind. It waits for room when the buffers are full. It does not keep p.
+// behind. It waits for room when the buffers are full. It does not keep p. It puts
+// less than all of p when a quota has no room for more; the next write is told.
 //
 // O_APPEND changes nothing here: a kernel writes pages of a mapped file in
 // place, however it was opened. What a program appends goes through Append.
@@ -61,6 +62,11 @@ func (f *File) put(ctx context.Context, p []byte, off int64) (int64, int, error)
 	if off+int64(len(p)) > meta.MaxFileBytes {
 		return off, 0, refuse("write", in.ino, "", syscall.EFBIG)
 	}
+	n, err := fs.withinQuota(ctx, in, uint64(off), len(p))
+	if err != nil {
+		return off, 0, err
+	}
+	p = p[:n]
 	for done := 0; done < len(p); {
 		n, err := f.putPart(ctx, p[done:], uint64(off)+uint64(done))
 		if err != nil && done > 0 && f.report("write") == nil {
@@ -139,6 +145,7 @@ func (fs *FS) giveUp(ctx context.Context, in *inode, err error) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	in.fail(err)
+	in.room = room{}
 	fs.dirty.remove(fs, in)
 	fs.metrics.lost.Inc()
 	fs.log.ErrorContext(ctx, "written data could not be stored and is given up", inoAttr(in.ino), errAttr(err))

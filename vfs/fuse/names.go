@@ -155,19 +155,19 @@ func (r *raw) Rename(_ <-chan struct{}, in *gofuse.RenameIn, oldName, newName st
 // fsBlock is the unit in which sizes of the volume are told.
 const fsBlock = 4096
 
-// StatFs says what the volume holds.
+// StatFs says how much room there is at an inode: quotas limit directories.
 func (r *raw) StatFs(cancel <-chan struct{}, h *gofuse.InHeader, out *gofuse.StatfsOut) gofuse.Status {
 	defer r.metrics.observe(opStatFS, r.metrics.now())
 	ctx := r.asking(cancel, h)
 	defer ctx.finish()
-	st, err := r.fs.StatFS(ctx)
+	st, err := r.fs.StatFS(ctx, r.ino(h.NodeId))
 	if err != nil {
-		return r.status("statfs", err)
+		return r.inodeStatus("statfs", err)
 	}
 	out.Bsize, out.Frsize, out.NameLen = fsBlock, fsBlock, meta.MaxNameBytes
 	out.Blocks = st.Total.Bytes / fsBlock
 	out.Bfree = (st.Total.Bytes - st.Used.Bytes) / fsBlock
-	out.Bavail = out.Bfree
+	out.Bavail = st.Avail.Bytes / fsBlock
 	out.Files = st.Total.Inodes
 	out.Ffree = st.Total.Inodes - st.Used.Inodes
 	return gofuse.OK

@@ -236,9 +236,9 @@ func (d direct) RemoveXattr(p, name string) error {
 func (d direct) StatFS() (Space, error) {
 	ctx, cancel := call()
 	defer cancel()
-	s, err := d.fs.StatFS(ctx)
+	s, err := d.fs.StatFS(ctx, d.fs.Root())
 	return Space{
-		Total: s.Total.Bytes, Free: s.Total.Bytes - s.Used.Bytes,
+		Total: s.Total.Bytes, Free: s.Avail.Bytes,
 		Inodes: s.Total.Inodes, Ifree: s.Total.Inodes - s.Used.Inodes,
 	}, err
 }
@@ -282,11 +282,20 @@ func (f *directFile) ReadAt(p []byte, off int64) (int, error) {
 func (f *directFile) WriteAt(p []byte, off int64) (int, error) {
 	ctx, cancel := call()
 	defer cancel()
-	if f.f.Flags()&syscall.O_APPEND != 0 {
-		_, n, err := f.f.Append(ctx, p)
-		return n, err
+	done := 0
+	for done < len(p) {
+		n, err := 0, error(nil)
+		if f.f.Flags()&syscall.O_APPEND != 0 {
+			_, n, err = f.f.Append(ctx, p[done:])
+		} else {
+			n, err = f.f.Write(ctx, p[done:], off+int64(done))
+		}
+		if err != nil {
+			return done, err
+		}
+		done += n
 	}
-	return f.f.Write(ctx, p, off)
+	return done, nil
 }
 
 func (f *directFile) set(c meta.SetAttr) error {
