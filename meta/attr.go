@@ -35,7 +35,7 @@ func AppendInode(b []byte, a *Attr) []byte {
 	}
 	nlink := a.Nlink
 	if a.IsDir() {
-		nlink = 0
+		nlink = min(nlink, 1)
 	}
 	b = append(b, flags)
 	b = binary.BigEndian.AppendUint16(b, uint16(a.Mode))
@@ -49,7 +49,7 @@ func AppendInode(b []byte, a *Attr) []byte {
 	b = append48(b, uint64(a.Parent))
 	switch {
 	case a.IsDir():
-		b = append48(b, uint64(a.Nlink)-2)
+		b = append48(b, uint64(max(a.Nlink, 2)-2))
 		b = binary.BigEndian.AppendUint32(b, a.dir.nextPage)
 	case a.IsFile() && a.Inline != nil:
 		e := a.Inline
@@ -118,10 +118,12 @@ func decodeTail(a *Attr, inline bool, tail []byte) error {
 	switch {
 	case a.IsDir():
 		subdirs := uint48(tail)
-		if a.Nlink != 0 || subdirs > math.MaxUint32-2 {
+		if a.Nlink > 1 || subdirs > math.MaxUint32-2 || a.Nlink == 0 && subdirs > 0 {
 			return fmt.Errorf("inode value of a directory has link count %d and %d subdirectories", a.Nlink, subdirs)
 		}
-		a.Nlink = uint32(subdirs) + 2
+		if a.Nlink == 1 {
+			a.Nlink = uint32(subdirs) + 2
+		}
 		a.dir.nextPage = binary.BigEndian.Uint32(tail[6:])
 	case inline:
 		if a.Size == 0 || a.Size > ChunkBytes {

@@ -32,19 +32,17 @@ const (
 	OpSettings
 	OpClone
 	OpCompact
+	OpReclaim
+	OpRestore
+	OpQuota
+	OpCount
 	opEnd
-)
-
-// Operations that came later.
-const (
-	OpQuota Op = 23
-	OpCount Op = 24
 )
 
 // String gives the operation's name.
 func (o Op) String() string {
-	names := [...]string{"?", "format", "create", "mkdir", "mknod", "symlink", "link", "unlink", "rmdir", "rename", "setattr", "commit", "setxattr", "removexattr", "reserve", "purge", "session_start", "session_end", "settings", "clone", "compact", OpQuota: "quota", OpCount: "count"}
-	if int(o) < len(names) && names[o] != "" {
+	names := [...]string{"?", "format", "create", "mkdir", "mknod", "symlink", "link", "unlink", "rmdir", "rename", "setattr", "commit", "setxattr", "removexattr", "reserve", "purge", "session_start", "session_end", "settings", "clone", "compact", "reclaim", "restore", "quota", "count"}
+	if int(o) < len(names) {
 		return names[o]
 	}
 	return "?"
@@ -94,6 +92,8 @@ const (
 	// group-executable file, as Linux does on chown and truncate by others than
 	// root. It comes after SetMode.
 	ClearSetID
+	// NoTrash says that what is cut off is not to be kept.
+	NoTrash
 )
 
 // SetAttr changes attributes. Setting Size of something else than a regular file
@@ -101,6 +101,12 @@ const (
 // frees what is cut off and sets mtime. A file that is too large for one call is
 // cut from its end: Result.Node has the size that was reached, and the same change
 // made again goes on.
+//
+// On a volume with a trash time (Volume.Trash), setting Size 0 of a file that has a name and
+// content keeps that, unless NoTrash says otherwise: an orphan is made of it, a new inode with the attributes and
+// extended attributes that the file had, whose Orphan.Parent is the file. Not when
+// the file has more extent lists than MaxKeptLists or more in them than MaxKeptBytes,
+// or more extended attributes than MaxKeptXattrBytes: then it is freed.
 type SetAttr struct {
 	Ino   Ino
 	Set   AttrMask
@@ -126,8 +132,15 @@ type Link struct {
 // Op is OpLink.
 func (Link) Op() Op { return OpLink }
 
+// What of a file's metadata is kept when it is cut to nothing, at most.
+const (
+	MaxKeptLists      = 4096      // chunks that have extents
+	MaxKeptBytes      = 512 << 10 // of encoded extents
+	MaxKeptXattrBytes = 64 << 10  // names and values
+)
+
 // Unlink removes a name of anything but a directory (EISDIR). The inode that
-// loses its last name becomes an orphan until Purge.
+// loses its last name becomes an orphan until Purge or Restore.
 type Unlink struct {
 	Parent Ino
 	Name   string
@@ -136,7 +149,8 @@ type Unlink struct {
 // Op is OpUnlink.
 func (Unlink) Op() Op { return OpUnlink }
 
-// Rmdir removes an empty directory (ENOTEMPTY, ENOTDIR).
+// Rmdir removes an empty directory (ENOTEMPTY, ENOTDIR). It becomes an orphan. In
+// the changes and questions about names, an orphan directory is ENOENT.
 type Rmdir struct {
 	Parent Ino
 	Name   string
@@ -172,7 +186,8 @@ func (Rename) Op() Op { return OpRename }
 // Commit appends extents to the extent lists of a regular file, whose blocks
 // are in object storage already. The file's size becomes the largest of what
 // it was, the end of the last extent that is no hole, and Size. It sets mtime and
-// ctime. Works on orphans. ErrTooMuch (E2BIG) says that the lists of these chunks
+// ctime. Works on orphans. A slice that it names and that was freed is taken off
+// what was freed. ErrTooMuch (E2BIG) says that the lists of these chunks
 // together are too long for one call, or that of one chunk would be longer than
 // MaxChunkExtents: commit fewer chunks, or Compact the one.
 type Commit struct {
@@ -287,14 +302,6 @@ type Reserve struct{ Count uint32 }
 // Op is OpReserve.
 func (Reserve) Op() Op { return OpReserve }
 
-// Purge removes an orphan's inode, unless a session has it open (EBUSY) or it
-// has got a name again (ENOENT), and frees the slices that only it used. A very large
-// file may go in several purges; it is listed as an orphan until the last.
-type Purge struct{ Orphan Orphan }
-
-// Op is OpPurge.
-func (Purge) Op() Op { return OpPurge }
-
 // EndOtherSession ends a session whose heartbeat ran out (EBUSY while it
 // lives, unless Force).
 type EndOtherSession struct {
@@ -310,14 +317,6 @@ type Settings struct{ Volume Volume }
 
 // Op is OpSettings.
 func (Settings) Op() Op { return OpSettings }
-
-// Orphan is a file without a name. Key order is by time.
-type Orphan struct {
-	UnlinkedMs int64 // milliseconds since the Unix epoch
-	Ino        Ino
-	Parent     Ino    // where the last name was
-	Name       string // the last name
-}
 
 // Result tells what a change did. The zero Position means that there was nothing
 // to change.

@@ -40,7 +40,7 @@ func Check(c Change) syscall.Errno {
 		if c.Set&SetSize != 0 && c.Size > MaxFileBytes {
 			return syscall.EFBIG
 		}
-		if c.Set >= ClearSetID<<1 {
+		if c.Set >= NoTrash<<1 {
 			return syscall.EINVAL
 		}
 	case Link:
@@ -79,6 +79,12 @@ func Check(c Change) syscall.Errno {
 		}
 	case SetQuota:
 		if c.Limit.Bytes > MaxQuotaBytes || c.Limit.Inodes > uint64(MaxIno) {
+			return syscall.EINVAL
+		}
+	case Restore:
+		return CheckName(c.Name)
+	case Reclaim:
+		if len(c.Rows) == 0 || len(c.Rows) > MaxReclaimRows {
 			return syscall.EINVAL
 		}
 	case Purge, EndOtherSession, Settings, Count:

@@ -51,7 +51,7 @@ func appendOther(b []byte, e *Effect) []byte {
 			b = appendSlice(b, s)
 		}
 	case EffectFreedGone:
-		b = append48(b, e.Seq)
+		b = append48(append48(b, e.Seq), uint64(e.Time))
 	case EffectOrphan, EffectOrphanGone:
 		b = append48(append48(append48(b, uint64(e.Time)), uint64(e.Ino)), uint64(e.Parent))
 		b = appendName(b, e.Name)
@@ -207,7 +207,7 @@ func (d *decoder) otherEffect(e *Effect) {
 			e.Slices = append(e.Slices, d.slice())
 		}
 	case EffectFreedGone:
-		e.Seq = d.u48()
+		e.Seq, e.Time = d.u48(), int64(d.u48())
 	case EffectOrphan, EffectOrphanGone:
 		e.Time, e.Ino, e.Parent, e.Name = int64(d.u48()), d.ino(), d.ino(), d.name()
 	case EffectSession:

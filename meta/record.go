@@ -45,7 +45,7 @@ const (
 	EffectXattrGone    EffectKind = 'x' // Ino, Name
 	EffectRefs         EffectKind = 'R' // Slice.ID, Count: references beyond the first; 0 deletes the row
 	EffectFreed        EffectKind = 'F' // Seq, Time (ms), Slices
-	EffectFreedGone    EffectKind = 'f' // Seq
+	EffectFreedGone    EffectKind = 'f' // Seq, Time (ms)
 	EffectOrphan       EffectKind = 'O' // Time (ms), Ino, Parent, Name
 	EffectOrphanGone   EffectKind = 'o' // Time (ms), Ino, Parent, Name
 	EffectSession      EffectKind = 'S' // Session, Value (JSON SessionInfo)

@@ -21,6 +21,7 @@ func sampleAttrs() map[string]meta.Attr {
 		"large file":  times(meta.Attr{Mode: meta.TypeFile | 0o600, Nlink: 2, Size: meta.MaxFileBytes, HasChunks: true, HasXattrs: true, Spread: true, Version: 42 << 1}),
 		"orphan":      times(meta.Attr{Mode: meta.TypeFile | 0o600}),
 		"directory":   times(meta.Attr{Mode: meta.TypeDir | 0o1777, Nlink: 2, Size: 3}),
+		"removed":     times(meta.Attr{Mode: meta.TypeDir | 0o700, HasXattrs: true}),
 		"directories": times(meta.Attr{Mode: meta.TypeDir | 0o755, Nlink: 1<<32 - 1, HasXattrs: true}),
 		"symlink":     times(meta.Attr{Mode: meta.TypeSymlink | 0o777, Nlink: 1, Size: 4095}),
 		"fifo":        times(meta.Attr{Mode: meta.TypeFifo | 0o600, Nlink: 1}),
@@ -49,7 +50,7 @@ func sampleEffects() []meta.Effect {
 		{Kind: meta.EffectRefs, Slice: meta.Slice{ID: 6}, Count: 1<<32 - 1},
 		{Kind: meta.EffectFreed, Seq: 1 << 47, Time: 1 << 47, Slices: []meta.Slice{slice, {ID: 1}}},
 		{Kind: meta.EffectFreed, Seq: 1, Slices: []meta.Slice{}},
-		{Kind: meta.EffectFreedGone, Seq: 7},
+		{Kind: meta.EffectFreedGone, Seq: 7, Time: 1_700_000_000_123},
 		{Kind: meta.EffectOrphan, Time: 1_700_000_000_123, Ino: 8, Parent: 9, Name: "o"},
 		{Kind: meta.EffectOrphanGone, Time: 1_700_000_000_123, Ino: 8, Parent: 9, Name: "o"},
 		{Kind: meta.EffectSession, Session: 1<<64 - 1, Value: []byte(`{"host":"h"}`)},
@@ -114,7 +115,8 @@ func badInodes() map[string][]byte {
 		"inline past its slice":   value("inline file", func(b []byte) { binary.BigEndian.PutUint32(b[56:], 4103) }),
 		"inline past a chunk":     value("inline file", func(b []byte) { b[37] = 1 }),
 		"inline of a giant slice": value("inline file", func(b []byte) { binary.BigEndian.PutUint32(b[56:], 1<<31) }),
-		"directory with links":    value("directory", func(b []byte) { b[4] = 1 }),
+		"directory with links":    value("directory", func(b []byte) { b[4] = 2 }),
+		"subdirectories removed":  value("removed", func(b []byte) { b[54] = 1 }),
 		"too many subdirectories": value("directory", func(b []byte) { b[49] = 1 }),
 	}
 }

@@ -49,8 +49,9 @@ const (
 // Unix epoch.
 type Attr struct {
 	Mode uint32 // type and permission bits, as in st_mode
-	// Nlink counts names; for a directory it is 2 plus its subdirectories.
-	// A file with Nlink 0 is an orphan: unlinked, and kept until it is purged.
+	// Nlink counts names; for a directory that has one it is 2 plus its
+	// subdirectories. An inode with Nlink 0 is an orphan: removed, and kept until
+	// it is purged.
 	Nlink uint32
 	UID   uint32
 	GID   uint32
@@ -62,7 +63,8 @@ type Attr struct {
 	// entries of a directory.
 	Size uint64
 	// Parent is the directory of a directory. A file has a name in it: the latest
-	// one, as long as that is there. The root's parent is the root.
+	// one, as long as that is there. Of an orphan it is Orphan.Parent. The root's
+	// parent is the root.
 	Parent Ino
 	// Spread says that a file has names in more than one directory.
 	Spread bool

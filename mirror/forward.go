@@ -240,6 +240,8 @@ func keysOf(c meta.Change) []key {
 		return []key{inodeKey(c.Dir)}
 	case meta.Count:
 		return []key{inodeKey(c.Dir)}
+	case meta.Restore:
+		return []key{inodeKey(c.Orphan.Ino), inodeKey(c.Parent), entryKey(c.Parent, c.Name)}
 	default:
 		return nil
 	}
@@ -271,16 +273,29 @@ func (e *Engine) EndSession(ctx context.Context) error {
 }
 
 // Orphans asks the source.
-func (e *Engine) Orphans(ctx context.Context, before time.Time, limit int) (list []meta.Orphan, err error) {
+func (e *Engine) Orphans(ctx context.Context, after meta.Orphan, before time.Time, limit int) (list []meta.Orphan, err error) {
 	err = e.atSource(ctx, "orphans", func(ctx context.Context, far meta.Engine) error {
 		p, ok := far.(meta.Purger)
 		if !ok {
 			return &meta.Error{Op: "orphans", Errno: syscall.ENOTSUP}
 		}
-		list, err = p.Orphans(ctx, before, limit)
+		list, err = p.Orphans(ctx, after, before, limit)
 		return err
 	})
 	return list, err
+}
+
+// Orphan asks the source.
+func (e *Engine) Orphan(ctx context.Context, ino meta.Ino) (o meta.Orphan, err error) {
+	err = e.atSource(ctx, "orphan", func(ctx context.Context, far meta.Engine) error {
+		p, ok := far.(meta.Purger)
+		if !ok {
+			return &meta.Error{Op: "orphan", Ino: ino, Errno: syscall.ENOTSUP}
+		}
+		o, err = p.Orphan(ctx, ino)
+		return err
+	})
+	return o, err
 }
 
 // Sessions asks the source.

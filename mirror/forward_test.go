@@ -99,8 +99,8 @@ func TestForwardIsOneRoundTrip(t *testing.T) {
 			t.Errorf("%s asked the source more than to make the change", c.Op())
 		}
 	}
-	orphans, err := s.source.(meta.Purger).Orphans(t.Context(), time.Now().Add(time.Hour), 10)
-	if err != nil || len(orphans) != 1 {
+	orphans, err := s.source.(meta.Purger).Orphans(t.Context(), meta.Orphan{}, time.Now().Add(time.Hour), 10)
+	if err != nil || len(orphans) != 2 {
 		t.Fatalf("orphans: %v, %v", orphans, err)
 	}
 	before := s.wan.changes.Load()

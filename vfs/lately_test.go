@@ -44,8 +44,8 @@ func TestDirectoryAfterAnOwnChange(t *testing.T) {
 	r.ok(r.fs.Rmdir(ctx, meta.Rmdir{Parent: dir.Ino, Name: "sub"}))
 	r.ok(r.fs.Rmdir(ctx, meta.Rmdir{Parent: dir.Ino, Name: "sub2"}))
 	r.ok(r.fs.Rmdir(ctx, meta.Rmdir{Parent: meta.RootIno, Name: "d"}))
-	if _, err := r.fs.GetAttr(ctx, dir.Ino); err == nil {
-		t.Fatal("a removed directory has attributes")
+	if got, err = r.fs.GetAttr(ctx, dir.Ino); err != nil || got.Attr.Nlink != 0 {
+		t.Fatalf("a removed directory has %d links, %v", got.Attr.Nlink, err)
 	}
 }
 

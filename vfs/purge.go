@@ -33,8 +33,9 @@ func (fs *FS) purge(ctx context.Context, purger meta.Purger) error {
 		return err
 	}
 	before := fs.opts.Now().Add(-max(v.Trash, 2*meta.HeartbeatInterval))
+	var after meta.Orphan
 	for purged := 0; purged < maxPurged; {
-		orphans, err := purger.Orphans(ctx, before, purgeBatch)
+		orphans, err := purger.Orphans(ctx, after, before, purgeBatch)
 		if err != nil || len(orphans) == 0 {
 			return err
 		}
@@ -49,9 +50,7 @@ func (fs *FS) purge(ctx context.Context, purger meta.Purger) error {
 			}
 		}
 		purged += gone
-		if gone == 0 || len(orphans) < purgeBatch {
-			return nil // the rest is open somewhere
-		}
+		after = orphans[len(orphans)-1]
 	}
 	return nil
 }

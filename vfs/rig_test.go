@@ -101,9 +101,13 @@ func (m *meter) Heartbeat(ctx context.Context, open []meta.Ino) error {
 	return m.Engine.Heartbeat(ctx, open)
 }
 
-// Orphans and Sessions are meta.Purger's.
-func (m *meter) Orphans(ctx context.Context, before time.Time, limit int) ([]meta.Orphan, error) {
-	return m.Engine.(meta.Purger).Orphans(ctx, before, limit)
+// Orphans, Orphan and Sessions are meta.Purger's.
+func (m *meter) Orphans(ctx context.Context, after meta.Orphan, before time.Time, limit int) ([]meta.Orphan, error) {
+	return m.Engine.(meta.Purger).Orphans(ctx, after, before, limit)
+}
+
+func (m *meter) Orphan(ctx context.Context, ino meta.Ino) (meta.Orphan, error) {
+	return m.Engine.(meta.Purger).Orphan(ctx, ino)
 }
 
 func (m *meter) Sessions(ctx context.Context) ([]meta.Session, error) {

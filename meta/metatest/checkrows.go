@@ -57,6 +57,7 @@ func checkRows(t testing.TB, s meta.Source) string {
 	r.checkNames()
 	r.checkQuotas()
 	r.checkSlices()
+	r.checkKnown(t.Context(), s)
 	r.checkCounters(&state)
 	for id := range r.replies {
 		if !r.sessions[id] {
@@ -181,10 +182,13 @@ func (r *rows) checkTree() {
 		want := uint32(names[ino])
 		switch {
 		case a.IsDir():
-			if root := ino == meta.RootIno; root && want != 0 || !root && want != 1 {
-				r.complain("directory %d has %d names", ino, want)
+			if root := ino == meta.RootIno; root && want != 0 || !root && int(want)+r.orphans[ino] != 1 {
+				r.complain("directory %d has %d names and is %d orphans", ino, want, r.orphans[ino])
 			}
-			if want = 2 + subdirs[ino]; a.Size != entries[ino] {
+			if want = 2 + subdirs[ino]; r.orphans[ino] > 0 {
+				want = subdirs[ino]
+			}
+			if a.Size != entries[ino] {
 				r.complain("directory %d has %d entries, but says %d", ino, entries[ino], a.Size)
 			}
 		case (want == 0) != (r.orphans[ino] == 1) || r.orphans[ino] > 1:
@@ -261,6 +265,47 @@ func (r *rows) checkSlices() {
 	for id, n := range r.refs {
 		if extents[id] == 0 {
 			r.complain("slice %d has no extents, but %d references beyond the first", id, n)
+		}
+	}
+}
+
+// checkKnown looks whether the engine knows exactly the slices that are referenced or
+// freed; checkSlices has seen that none is both.
+func (r *rows) checkKnown(ctx context.Context, s meta.Source) {
+	reclaimer, ok := s.(meta.Reclaimer)
+	if !ok {
+		return
+	}
+	in := map[uint64]bool{}
+	highest := uint64(0)
+	note := func(id uint64) { in[id], highest = true, max(highest, id) }
+	for _, list := range r.lists {
+		for i := range list {
+			note(list[i].Slice)
+		}
+	}
+	for _, a := range r.inodes {
+		if a.Inline != nil {
+			note(a.Inline.Slice)
+		}
+	}
+	for id := range r.freed {
+		note(id)
+	}
+	var ids []uint64
+	for id := uint64(1); id <= min(highest, 50_000)+1; id++ {
+		ids = append(ids, id)
+	}
+	for some := range slices.Chunk(ids, meta.MaxKnown) {
+		known, err := reclaimer.Known(ctx, some)
+		if err != nil {
+			r.complain("asking for slices: %v", err)
+			return
+		}
+		for i, id := range some {
+			if known[i] != in[id] {
+				r.complain("slice %d is known: %v; it is referenced or freed: %v", id, known[i], in[id])
+			}
 		}
 	}
 }

@@ -14,7 +14,7 @@ func (p *pair) compact(ctx context.Context, c meta.Compact) string {
 	inModel, inEngine := c, c
 	inModel.Old = firstExtents(ctx, p.model, &c)
 	inEngine.Old = firstExtents(ctx, p.engine, &c)
-	if len(c.New) != 1 || p.freed[c.New[0].Slice] || len(inModel.Old) == 0 {
+	if len(c.New) != 1 || len(inModel.Old) == 0 {
 		return p.changes(ctx, inModel, inEngine)
 	}
 	first, last := uint32(meta.ChunkBytes), uint32(0)

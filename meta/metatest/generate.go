@@ -174,11 +174,14 @@ func (g *generator) drainName() string {
 
 // note remembers the inode that a step will make, if it does.
 func (g *generator) note(s *step) {
+	h := firstHandle + meta.Ino(s.id)
+	if c, ok := s.change.(meta.SetAttr); ok && c.Set&meta.SetSize != 0 && c.Size == 0 {
+		g.others = append(g.others, h) // what the file held may become an orphan
+	}
 	c, ok := s.change.(meta.Make)
 	if !ok {
 		return
 	}
-	h := firstHandle + meta.Ino(s.id)
 	if c.Mode&meta.TypeMask == meta.TypeDir {
 		g.dirs = append(g.dirs, h)
 	} else {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"slices"
+	"time"
 
 	"mirrorfs/meta"
 )
@@ -34,13 +35,42 @@ func (g *generator) change() meta.Change {
 		return meta.SetXattr{Ino: g.other(), Name: g.xattr(), Value: bytes.Repeat([]byte{byte(n)}, g.rng.IntN(40)), Mode: meta.XattrMode(g.rng.IntN(3))}
 	case n < 92:
 		return meta.RemoveXattr{Ino: g.other(), Name: g.xattr()}
-	case n < 95:
+	case n < 94:
 		return g.quota()
-	case n < 96:
+	case n < 95:
 		return meta.Reserve{Count: uint32(g.rng.IntN(5))}
+	case n < 97:
+		return meta.Purge{Orphan: meta.Orphan{Ino: g.removed()}}
 	default:
-		return meta.Purge{Orphan: meta.Orphan{Ino: g.other()}}
+		return g.trash(dir)
 	}
+}
+
+// trash makes up what is done with deleted things.
+func (g *generator) trash(dir meta.Ino) meta.Change {
+	switch n := g.rng.IntN(10); {
+	case n < 5:
+		return meta.Restore{Orphan: meta.Orphan{Ino: g.removed()}, Parent: dir, Name: g.name()}
+	case n < 9:
+		return meta.Reclaim{Rows: []meta.Freed{{Seq: g.rng.Uint64N(1 << 20)}}}
+	default:
+		return meta.Settings{Volume: meta.Volume{Trash: pick(g.rng, []time.Duration{0, time.Millisecond, time.Hour})}}
+	}
+}
+
+// removed picks an inode, rather one that is an orphan.
+func (g *generator) removed() meta.Ino {
+	from := g.others
+	if g.rng.IntN(4) == 0 {
+		from = g.dirs
+	}
+	for range 8 {
+		h := recent(g.rng, from)
+		if _, err := g.pair.model.Orphan(context.Background(), g.pair.inode(h)); err == nil {
+			return h
+		}
+	}
+	return recent(g.rng, from)
 }
 
 func (g *generator) make(dir meta.Ino) meta.Change {
@@ -116,7 +146,7 @@ func (g *generator) rename(dir meta.Ino) meta.Change {
 }
 
 func (g *generator) setAttr() meta.Change {
-	c := meta.SetAttr{Ino: g.other(), Set: meta.AttrMask(g.rng.IntN(int(meta.ClearSetID) << 1)), Mode: uint32(g.rng.IntN(0o10000)), UID: g.rng.Uint32(), GID: g.rng.Uint32(), Atime: g.rng.Int64(), Mtime: -g.rng.Int64N(1 << 40)}
+	c := meta.SetAttr{Ino: g.other(), Set: meta.AttrMask(g.rng.IntN(int(meta.NoTrash) << 1)), Mode: uint32(g.rng.IntN(0o10000)), UID: g.rng.Uint32(), GID: g.rng.Uint32(), Atime: g.rng.Int64(), Mtime: -g.rng.Int64N(1 << 40)}
 	switch g.rng.IntN(3) {
 	case 0:
 		c.Set &^= meta.SetSize

@@ -205,7 +205,7 @@ func (h *linearHistory) String() string {
 func spec(dir meta.Ino) porcupine.Model {
 	return porcupine.Model{
 		Init: func() any {
-			return small{names: map[entryKey]meta.Ino{}, nodes: map[meta.Ino]smallNode{dir: {mode: meta.TypeDir | 0o755, parent: root}}}
+			return small{names: map[entryKey]meta.Ino{}, nodes: map[meta.Ino]smallNode{dir: {mode: meta.TypeDir | 0o755, links: 1, parent: root}}}
 		},
 		Step: func(state, in, out any) (bool, any) {
 			s, _ := state.(small)

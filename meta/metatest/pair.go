@@ -3,8 +3,6 @@ package metatest
 import (
 	"context"
 	"fmt"
-	"math"
-	"slices"
 	"testing"
 	"time"
 
@@ -27,8 +25,6 @@ type pair struct {
 	// last and lastErr are the engine's answer to the last change.
 	last    meta.Result
 	lastErr error
-	// freed are slices that must not be used again.
-	freed map[uint64]bool
 }
 
 type contentKey struct {
@@ -39,7 +35,7 @@ type contentKey struct {
 // newPair opens the engine with open, or a plain one.
 func newPair(t testing.TB, cfg Config, open func(t testing.TB, v Volume) meta.Engine) *pair {
 	t.Helper()
-	p := &pair{clock: newClock(), inodes: map[meta.Ino]meta.Ino{meta.RootIno: meta.RootIno}, contents: map[contentKey]string{}, freed: map[uint64]bool{}}
+	p := &pair{clock: newClock(), inodes: map[meta.Ino]meta.Ino{meta.RootIno: meta.RootIno}, contents: map[contentKey]string{}}
 	p.model = model.New(meta.Volume{Name: "test"}, p.clock.now)
 	p.volume = cfg.New(t, p.clock.now)
 	if open == nil {
@@ -91,16 +87,11 @@ func (p *pair) do(ctx context.Context, s *step) string {
 	switch {
 	case s.change != nil:
 		c := translate(s.change, p.inode)
-		switch c1 := c.(type) {
-		case meta.Purge:
-			c = p.orphan(ctx, c1)
-		case meta.Commit:
-			c = p.withoutFreed(c1)
-		case meta.Compact:
+		if c1, ok := c.(meta.Compact); ok {
 			return p.compact(ctx, c1)
 		}
 		before := p.nextIno(ctx)
-		diff := p.change(ctx, c)
+		diff := p.made(ctx, c)
 		if after := p.nextIno(ctx); after > before {
 			p.inodes[firstHandle+meta.Ino(s.id)] = before
 		}
@@ -125,34 +116,6 @@ func (p *pair) nextIno(ctx context.Context) meta.Ino {
 		return 0
 	}
 	return s.NextIno
-}
-
-// orphan completes a purge that knows only the inode, from what the model knows.
-func (p *pair) orphan(ctx context.Context, c meta.Purge) meta.Purge {
-	orphans, err := p.model.Orphans(ctx, time.Unix(1<<40, 0), math.MaxInt)
-	if err != nil {
-		return c
-	}
-	for _, o := range orphans {
-		if o.Ino == c.Orphan.Ino {
-			c.Orphan = o
-		}
-	}
-	return c
-}
-
-// withoutFreed takes extents of freed slices out of a commit: no client may name
-// one again.
-func (p *pair) withoutFreed(c meta.Commit) meta.Commit {
-	var chunks []meta.ChunkExtents
-	for _, chunk := range c.Chunks {
-		kept := slices.DeleteFunc(slices.Clone(chunk.Extents), func(e meta.Extent) bool { return p.freed[e.Slice] })
-		if len(kept) > 0 {
-			chunks = append(chunks, meta.ChunkExtents{Index: chunk.Index, Extents: kept})
-		}
-	}
-	c.Chunks = chunks
-	return c
 }
 
 func (p *pair) renew(ctx context.Context) string {
@@ -185,11 +148,6 @@ func (p *pair) changes(ctx context.Context, inModel, c meta.Change) string {
 	if gotErr != nil {
 		return ""
 	}
-	for _, e := range want.Effects {
-		for _, s := range e.Slices {
-			p.freed[s.ID] = true
-		}
-	}
 	if !want.Partial && !got.Partial && !got.Position.IsZero() {
 		if diff := difference(renderEffects(want.Effects), renderEffects(got.Effects)); diff != "" {
 			return "effects: " + diff
@@ -207,6 +165,10 @@ func (p *pair) changes(ctx context.Context, inModel, c meta.Change) string {
 	case meta.SetAttr:
 		if got.Node.Attr.IsFile() {
 			return p.compareContent(ctx, c.Ino, &got)
+		}
+	case meta.Restore:
+		if got.Node.Attr.IsFile() {
+			return p.compareContent(ctx, c.Orphan.Ino, &got)
 		}
 	}
 	return ""

@@ -19,7 +19,7 @@ type small struct {
 
 type smallNode struct {
 	mode   uint32
-	links  uint32   // names of what is no directory
+	links  uint32   // names; 1 or 0 of a directory
 	parent meta.Ino // of a directory
 }
 
@@ -32,6 +32,8 @@ func (s *small) dir(ino meta.Ino) syscall.Errno {
 		return syscall.ENOENT
 	case !n.isDir():
 		return syscall.ENOTDIR
+	case n.links == 0:
+		return syscall.ENOENT
 	}
 	return 0
 }
@@ -50,7 +52,7 @@ func (s *small) entries(dir meta.Ino) []string {
 func (s *small) output(ino meta.Ino) output {
 	n := s.nodes[ino]
 	o := output{ino: ino, mode: n.mode, nlink: n.links}
-	if n.isDir() {
+	if n.isDir() && n.links > 0 {
 		o.nlink = 2
 		for k, child := range s.names {
 			if k.parent == ino && s.nodes[child].isDir() {
@@ -106,15 +108,11 @@ func (s *small) step(in *input) output {
 	return s.output(ino) // lookup
 }
 
-// drop takes a name away; a directory goes with it.
+// drop takes a name away.
 func (s *small) drop(key entryKey) {
 	ino := s.names[key]
 	delete(s.names, key)
 	n := s.nodes[ino]
-	if n.isDir() {
-		delete(s.nodes, ino)
-		return
-	}
 	n.links--
 	s.nodes[ino] = n
 }
@@ -141,7 +139,7 @@ func (s *small) make(in *input, taken bool) output {
 	}
 	n := smallNode{mode: meta.TypeFile | in.mode, links: 1}
 	if in.isDir {
-		n = smallNode{mode: meta.TypeDir | in.mode, parent: in.dir}
+		n = smallNode{mode: meta.TypeDir | in.mode, links: 1, parent: in.dir}
 	}
 	s.names[entryKey{in.dir, in.name}], s.nodes[in.ino] = in.ino, n
 	return s.output(in.ino)

@@ -153,6 +153,9 @@ func translate(c meta.Change, real func(meta.Ino) meta.Ino) meta.Change {
 	case meta.Purge:
 		c.Orphan.Ino = real(c.Orphan.Ino)
 		return c
+	case meta.Restore:
+		c.Orphan.Ino, c.Parent = real(c.Orphan.Ino), real(c.Parent)
+		return c
 	}
 	return c
 }

@@ -47,7 +47,7 @@ func testSetAttr(b *table) {
 	b.fail(syscall.EISDIR, meta.SetAttr{Ino: dir, Set: meta.SetSize})
 	b.fail(syscall.EINVAL, meta.SetAttr{Ino: link, Set: meta.SetSize | meta.SetMode})
 	b.fail(syscall.EFBIG, meta.SetAttr{Ino: file, Set: meta.SetSize, Size: meta.MaxFileBytes + 1})
-	b.fail(syscall.EINVAL, meta.SetAttr{Ino: file, Set: meta.ClearSetID << 1})
+	b.fail(syscall.EINVAL, meta.SetAttr{Ino: file, Set: meta.NoTrash << 1})
 }
 
 func testClearSetID(b *table) {

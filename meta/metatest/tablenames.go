@@ -191,9 +191,19 @@ func testRmdir(b *table) {
 	b.fail(syscall.ENOTDIR, meta.Rmdir{Parent: file, Name: "file"})
 	b.fail(syscall.EINVAL, meta.Rmdir{Parent: dir, Name: ".."})
 	b.do(meta.Rmdir{Parent: dir, Name: "sub"})
-	b.refuses(syscall.ENOENT, "getattr", sub, "", 0)
+	if a := b.attr(sub); a.Nlink != 0 || a.Parent != dir {
+		b.t.Errorf("the removed directory is %s", renderAttr(&a))
+	}
+	// Whoever has it open cannot make anything in it.
 	b.refuses(syscall.ENOENT, "readdir", sub, "", 10)
-	b.refuses(syscall.ENOENT, "listxattr", sub, "", 0)
+	b.refuses(syscall.ENOENT, "lookup", sub, "..", 0)
+	b.fail(syscall.ENOENT, meta.Make{Parent: sub, Name: "x", Mode: meta.TypeFile})
+	b.fail(syscall.ENOENT, meta.Link{Ino: file, Parent: sub, Name: "x"})
+	b.fail(syscall.ENOENT, meta.Rename{OldParent: root, OldName: "file", NewParent: sub, NewName: "x"})
+	b.fail(syscall.ENOENT, meta.Rename{OldParent: sub, OldName: "x", NewParent: root, NewName: "x"})
+	b.fail(syscall.EPERM, meta.Link{Ino: sub, Parent: root, Name: "sub"})
+	b.do(meta.SetAttr{Ino: sub, Set: meta.SetMode, Mode: 0o700})
+	b.do(meta.SetXattr{Ino: sub, Name: "user.b", Value: []byte("2")})
 	if a := b.attr(dir); a.Nlink != 2 || a.Size != 0 {
 		b.t.Errorf("the parent is %s", renderAttr(&a))
 	}

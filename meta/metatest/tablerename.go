@@ -140,7 +140,9 @@ func testRenameDirs(b *table) {
 	b.fail(syscall.ENOTEMPTY, move(d, "b2", d, "b"))
 	b.do(move(ab, "c", d, "b2")) // replaces a
 	links(map[meta.Ino]uint32{root: 3, ab: 2, d: 4})
-	b.refuses(syscall.ENOENT, "getattr", a, "", 0)
+	if removed := b.attr(a); removed.Nlink != 0 || removed.Parent != d {
+		b.t.Errorf("the replaced directory is %s", renderAttr(&removed))
+	}
 
 	// A directory and a file change places.
 	b.file(root, "f")

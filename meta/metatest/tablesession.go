@@ -156,7 +156,7 @@ func testOtherSessions(b *table) {
 // purgeAll purges all orphans, in the model too.
 func (b *table) purgeAll() {
 	b.t.Helper()
-	orphans, err := b.p.model.Orphans(b.t.Context(), time.Unix(1<<33, 0), 1<<20)
+	orphans, err := allOrphans(b.t.Context(), b.p.model)
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -207,7 +207,7 @@ func (b *table) orphanPages(p meta.Purger, dir meta.Ino) {
 	}{
 		{begin, 100, nil}, {begin.Add(2500 * time.Millisecond), 100, made[:3]}, {begin.Add(time.Hour), 4, made[:4]}, {begin.Add(time.Hour), 100, made},
 	} {
-		got, err := p.Orphans(b.t.Context(), c.before, c.limit)
+		got, err := p.Orphans(b.t.Context(), meta.Orphan{}, c.before, c.limit)
 		if err != nil || len(got) != len(c.want) {
 			b.t.Errorf("orphans before %v, at most %d: %v, %v; want %v", c.before.Sub(begin), c.limit, got, err, c.want)
 			continue

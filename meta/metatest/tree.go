@@ -3,9 +3,7 @@ package metatest
 import (
 	"context"
 	"fmt"
-	"slices"
 	"strings"
-	"time"
 
 	"mirrorfs/meta"
 )
@@ -47,7 +45,9 @@ func (w *walker) node(ctx context.Context, path string, n *meta.Node) {
 		target, err := w.r.ReadLink(ctx, n.Ino)
 		fmt.Fprintf(&w.out, "target %q %v\n", target, err)
 	case meta.TypeDir:
-		w.dir(ctx, path, n.Ino)
+		if n.Attr.Nlink > 0 {
+			w.dir(ctx, path, n.Ino)
+		}
 	}
 }
 
@@ -88,13 +88,16 @@ func (w *walker) dir(ctx context.Context, path string, dir meta.Ino) {
 }
 
 func (w *walker) orphans(ctx context.Context, p meta.Purger) {
-	orphans, err := p.Orphans(ctx, time.Unix(1<<33, 0), 1<<20)
+	orphans, err := allOrphans(ctx, p)
 	if err != nil {
 		w.out.WriteString(renderError(err) + "\n")
 	}
-	slices.SortFunc(orphans, func(a, b meta.Orphan) int { return int(int64(a.Ino) - int64(b.Ino)) })
-	for _, o := range orphans {
+	for i, o := range orphans {
 		fmt.Fprintf(&w.out, "orphan %+v\n", o)
+		if i%10 == 0 {
+			same, err := p.Orphan(ctx, o.Ino)
+			fmt.Fprintf(&w.out, "by number %v %v\n", same == o, err)
+		}
 		n, err := w.r.GetAttr(ctx, o.Ino)
 		if err != nil {
 			w.out.WriteString(renderError(err) + "\n")

@@ -19,10 +19,12 @@ func (s *staged) setAttr(c *meta.SetAttr) syscall.Errno {
 		if errno := mustBeFile(&n.Attr); errno != 0 {
 			return errno
 		}
-		s.setSize(c.Ino, c.Size)
-		kept := s.v.tables.content(c.Ino).clone()
-		kept.truncate(c.Size)
-		s.setContent(c.Ino, kept, nil)
+		if c.Size > 0 || c.Set&meta.NoTrash != 0 || !s.keepContent(c.Ino) {
+			s.setSize(c.Ino, c.Size)
+			kept := s.v.tables.content(c.Ino).clone()
+			kept.truncate(c.Size)
+			s.setContent(c.Ino, kept, nil)
+		}
 		s.inode(c.Ino).Mtime = s.now
 	}
 	a := s.inode(c.Ino)

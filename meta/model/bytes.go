@@ -54,7 +54,7 @@ func (s *staged) wasMade(c *meta.Commit) bool {
 	for _, chunk := range c.Chunks {
 		for _, e := range chunk.Extents {
 			if e.Slice != 0 {
-				return s.v.tables.extents[e.Slice] > 0
+				return s.v.tables.knows(e.Slice)
 			}
 		}
 	}

@@ -107,6 +107,10 @@ func (s *staged) run(c meta.Change) (meta.Ino, syscall.Errno) {
 		return 0, s.reserve(&c)
 	case meta.Purge:
 		return c.Orphan.Ino, s.purge(&c)
+	case meta.Restore:
+		return c.Orphan.Ino, s.restore(&c)
+	case meta.Reclaim:
+		return 0, s.reclaim(&c)
 	case meta.EndOtherSession:
 		return 0, s.endOther(&c)
 	case meta.SetQuota:

@@ -11,7 +11,7 @@ import (
 )
 
 // Engine is one client's engine on a volume in memory. It implements
-// meta.Engine, meta.Purger, meta.Source and meta.Replica.
+// meta.Engine, meta.Purger, meta.Reclaimer, meta.Source and meta.Replica.
 type Engine struct {
 	reader
 
@@ -23,6 +23,7 @@ type Engine struct {
 var _ interface {
 	meta.Engine
 	meta.Purger
+	meta.Reclaimer
 	meta.Source
 	meta.Replica
 } = (*Engine)(nil)

@@ -48,7 +48,7 @@ func TestCreateLookupUnlink(t *testing.T) {
 	if _, err := e.Lookup(ctx, meta.RootIno, "a"); !errors.Is(err, syscall.ENOENT) {
 		t.Errorf("looked up after unlink: %v", err)
 	}
-	orphans, err := e.Orphans(ctx, time.Unix(1<<40, 0), 10)
+	orphans, err := e.Orphans(ctx, meta.Orphan{}, time.Unix(1<<40, 0), 10)
 	if err != nil || len(orphans) != 1 || orphans[0].Name != "a" {
 		t.Fatalf("orphans %+v, %v", orphans, err)
 	}

@@ -53,8 +53,12 @@ func (t *tables) node(ino meta.Ino) (meta.Node, syscall.Errno) {
 
 func (t *tables) dir(ino meta.Ino) (meta.Node, syscall.Errno) {
 	n, errno := t.node(ino)
-	if errno == 0 && !n.Attr.IsDir() {
+	switch {
+	case errno != 0:
+	case !n.Attr.IsDir():
 		errno = syscall.ENOTDIR
+	case n.Attr.Nlink == 0: // it was removed
+		errno = syscall.ENOENT
 	}
 	return n, errno
 }

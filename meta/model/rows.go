@@ -50,8 +50,8 @@ func (t *tables) rows() []row {
 	for seq, e := range t.freed {
 		add(seq, 0, "", e)
 	}
-	for o := range t.orphans {
-		add(uint64(o.UnlinkedMs), uint64(o.Ino), "", meta.Effect{Kind: meta.EffectOrphan, Time: o.UnlinkedMs, Ino: o.Ino, Parent: o.Parent, Name: o.Name})
+	for _, o := range t.orphans {
+		add(uint64(o.Ino), 0, "", meta.Effect{Kind: meta.EffectOrphan, Time: o.UnlinkedMs, Ino: o.Ino, Parent: o.Parent, Name: o.Name})
 	}
 	for id, value := range t.sessions {
 		add(uint64(id), 0, "", meta.Effect{Kind: meta.EffectSession, Session: id, Value: value})

@@ -1,7 +1,6 @@
 package model
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"maps"
@@ -94,37 +93,6 @@ func (s *staged) endOther(c *meta.EndOtherSession) syscall.Errno {
 // isAlive reports whether a session's heartbeat has not run out.
 func (v *volume) isAlive(id meta.SessionID, now int64) bool {
 	return v.expires[id].After(time.Unix(0, now))
-}
-
-func (s *staged) purge(c *meta.Purge) syscall.Errno {
-	if !s.v.tables.orphans[c.Orphan] {
-		return syscall.ENOENT
-	}
-	for id, open := range s.v.open {
-		if open[c.Orphan.Ino] && s.v.isAlive(id, s.now) {
-			return syscall.EBUSY
-		}
-	}
-	o := c.Orphan
-	s.destroy(o.Ino)
-	s.add(meta.Effect{Kind: meta.EffectOrphanGone, Time: o.UnlinkedMs, Ino: o.Ino, Parent: o.Parent, Name: o.Name})
-	return 0
-}
-
-// Orphans implements meta.Purger.
-func (e *Engine) Orphans(ctx context.Context, before time.Time, limit int) ([]meta.Orphan, error) {
-	e.v.mu.Lock()
-	defer e.v.mu.Unlock()
-	var old []meta.Orphan
-	for o := range e.v.tables.orphans {
-		if o.UnlinkedMs < before.UnixMilli() {
-			old = append(old, o)
-		}
-	}
-	slices.SortFunc(old, func(a, b meta.Orphan) int {
-		return cmp.Or(cmp.Compare(a.UnlinkedMs, b.UnlinkedMs), cmp.Compare(a.Ino, b.Ino))
-	})
-	return old[:min(len(old), limit)], ctx.Err()
 }
 
 // Sessions implements meta.Purger.

@@ -14,6 +14,8 @@ type staged struct {
 	now      int64  // of the change, ns
 	seq      uint64 // of the record it will make
 	counters meta.Counters
+	// freedFrom is when the trash time of what it frees begins, ms.
+	freedFrom int64
 
 	inodes map[meta.Ino]*meta.Attr  // nil: the inode goes
 	order  []meta.Ino               // keys of inodes; the one the change is about comes first
@@ -22,7 +24,10 @@ type staged struct {
 }
 
 func (v *volume) stage(now int64) *staged {
-	return &staged{v: v, now: now, seq: v.state.Position.Seq + 1, counters: v.state.Counters, inodes: map[meta.Ino]*meta.Attr{}, quotas: map[meta.Ino]*meta.Quota{}}
+	return &staged{
+		v: v, now: now, seq: v.state.Position.Seq + 1, counters: v.state.Counters, freedFrom: now / 1e6,
+		inodes: map[meta.Ino]*meta.Attr{}, quotas: map[meta.Ino]*meta.Quota{},
+	}
 }
 
 func (s *staged) add(e meta.Effect) { s.rest = append(s.rest, e) }
@@ -59,17 +64,11 @@ func (s *staged) create(a meta.Attr) meta.Ino {
 	return ino
 }
 
-// destroy deletes an inode and all that hangs on it, except entries.
+// destroy deletes an orphan's inode and all that hangs on it.
 func (s *staged) destroy(ino meta.Ino) {
 	attr := s.inode(ino)
-	if attr.Nlink > 0 {
-		s.counters.Usage.Inodes--
-	}
 	if attr.IsFile() {
 		s.setContent(ino, content{}, nil)
-	}
-	if _, ok := s.v.tables.quotas[ino]; ok {
-		s.quotas[ino] = nil
 	}
 	if _, ok := s.v.tables.targets[ino]; ok {
 		s.add(meta.Effect{Kind: meta.EffectTargetGone, Ino: ino})
@@ -110,20 +109,24 @@ func (s *staged) touch(dir meta.Ino) {
 	a.Mtime, a.Ctime = s.now, s.now
 }
 
-// loseName is what happens to an inode whose entry was taken out: a directory
-// goes, anything else has a name less, and without any is an orphan.
+// loseName is what happens to an inode whose entry was taken out: it has a name
+// less, and without any is an orphan.
 func (s *staged) loseName(ino, parent meta.Ino, name string) {
 	a := s.inode(ino)
-	if a.IsDir() {
-		s.destroy(ino)
-		return
-	}
 	a.Ctime = s.now
-	if a.Nlink--; a.Nlink > 0 {
+	if a.Nlink--; a.Nlink > 0 && !a.IsDir() {
 		return
 	}
+	if _, ok := s.v.tables.quotas[ino]; ok {
+		s.quotas[ino] = nil
+	}
+	a.Nlink, a.Parent = 0, parent
 	s.counters.Usage.Inodes--
 	s.counters.Usage.Bytes -= usedBytes(a)
+	s.orphan(ino, parent, name)
+}
+
+func (s *staged) orphan(ino, parent meta.Ino, name string) {
 	s.add(meta.Effect{Kind: meta.EffectOrphan, Time: s.now / 1e6, Ino: ino, Parent: parent, Name: name})
 }
 
@@ -178,6 +181,7 @@ func (s *staged) setContent(ino meta.Ino, now content, named map[uint64]meta.Sli
 
 // countReferences stages what a file's new extents mean for the slices.
 func (s *staged) countReferences(before, now content, named map[uint64]meta.Slice) {
+	s.revive(named)
 	was, touched := before.count()
 	is, found := now.count()
 	maps.Copy(touched, found)
@@ -197,7 +201,7 @@ func (s *staged) countReferences(before, now content, named map[uint64]meta.Slic
 		}
 	}
 	if len(freed) > 0 {
-		s.add(meta.Effect{Kind: meta.EffectFreed, Seq: s.seq, Time: s.now / 1e6, Slices: freed})
+		s.add(meta.Effect{Kind: meta.EffectFreed, Seq: s.seq, Time: s.freedFrom, Slices: freed})
 	}
 }
 

@@ -17,7 +17,7 @@ type tables struct {
 	xattrs   map[meta.Ino]map[string][]byte
 	refs     map[uint64]uint32 // references to a slice beyond the first
 	freed    map[uint64]meta.Effect
-	orphans  map[meta.Orphan]bool
+	orphans  map[meta.Ino]meta.Orphan
 	sessions map[meta.SessionID][]byte
 	replies  map[slot][]byte
 	settings map[string][]byte
@@ -31,6 +31,8 @@ type tables struct {
 	places map[meta.Ino]map[meta.Ino]uint32
 	// extents counts the extents that point to a slice. It follows from the rows.
 	extents map[uint64]int
+	// gone has the slices of freed, with the seq that freed them.
+	gone map[uint64]uint64
 }
 
 type entry struct {
@@ -52,7 +54,7 @@ func newTables() tables {
 		xattrs:   map[meta.Ino]map[string][]byte{},
 		refs:     map[uint64]uint32{},
 		freed:    map[uint64]meta.Effect{},
-		orphans:  map[meta.Orphan]bool{},
+		orphans:  map[meta.Ino]meta.Orphan{},
 		sessions: map[meta.SessionID][]byte{},
 		replies:  map[slot][]byte{},
 		settings: map[string][]byte{},
@@ -61,6 +63,7 @@ func newTables() tables {
 		names:    map[meta.Ino][]string{},
 		places:   map[meta.Ino]map[meta.Ino]uint32{},
 		extents:  map[uint64]int{},
+		gone:     map[uint64]uint64{},
 	}
 }
 
@@ -120,13 +123,17 @@ func (t *tables) applyOther(e *meta.Effect) {
 			delete(t.refs, e.Slice.ID)
 		}
 	case meta.EffectFreed:
+		t.dropFreed(e.Seq)
 		t.freed[e.Seq] = *e
+		for _, s := range e.Slices {
+			t.gone[s.ID] = e.Seq
+		}
 	case meta.EffectFreedGone:
-		delete(t.freed, e.Seq)
+		t.dropFreed(e.Seq)
 	case meta.EffectOrphan:
-		t.orphans[orphanOf(e)] = true
+		t.orphans[e.Ino] = orphanOf(e)
 	case meta.EffectOrphanGone:
-		delete(t.orphans, orphanOf(e))
+		delete(t.orphans, e.Ino)
 	case meta.EffectSession:
 		t.sessions[e.Session] = slices.Clone(e.Value)
 	case meta.EffectSessionGone:
@@ -162,6 +169,13 @@ func (t *tables) place(dir meta.Ino, name string, by int) {
 	} else {
 		remove(t.places, e.ino, dir)
 	}
+}
+
+func (t *tables) dropFreed(seq uint64) {
+	for _, s := range t.freed[seq].Slices {
+		delete(t.gone, s.ID)
+	}
+	delete(t.freed, seq)
 }
 
 func (t *tables) putInode(ino meta.Ino, a meta.Attr) {

@@ -95,6 +95,8 @@ func subject(c meta.Change) meta.Error {
 		about.Ino = c.Dir
 	case meta.Purge:
 		about.Ino, about.Name = c.Orphan.Ino, c.Orphan.Name
+	case meta.Restore:
+		about.Ino, about.Name = c.Orphan.Ino, c.Name
 	}
 	return about
 }
@@ -127,8 +129,11 @@ func (e *Engine) arguments(c meta.Change, now time.Time) (string, []any, error) 
 	case meta.Reserve:
 		return "reserve", []any{c.Count}, nil
 	case meta.Purge:
-		o := c.Orphan
-		return "purge", []any{o.UnlinkedMs, uint64(o.Ino), uint64(o.Parent), o.Name, e.lifeClock()}, nil
+		return "purge", append(orphanArgs(c.Orphan), e.lifeClock()), nil
+	case meta.Restore:
+		return "restore", append(orphanArgs(c.Orphan), uint64(c.Parent), c.Name), nil
+	case meta.Reclaim:
+		return "reclaim", reclaimArgs(&c), nil
 	case meta.EndOtherSession:
 		force := 0
 		if c.Force {

@@ -52,7 +52,7 @@ func TestLongExtentLists(t *testing.T) {
 		meta.Engine
 		meta.Purger
 	}{e, m} {
-		orphans, err := p.Orphans(t.Context(), time.Now().Add(time.Hour), 10)
+		orphans, err := p.Orphans(t.Context(), meta.Orphan{}, time.Now().Add(time.Hour), 10)
 		if err != nil || len(orphans) != 1 {
 			t.Fatalf("orphans are %v, %v", orphans, err)
 		}
@@ -140,7 +140,7 @@ func TestLargeFileIsPurgedInParts(t *testing.T) {
 	}
 	purges := 0
 	for {
-		orphans, err := e.Orphans(t.Context(), time.Now().Add(time.Hour), 10)
+		orphans, err := e.Orphans(t.Context(), meta.Orphan{}, time.Now().Add(time.Hour), 10)
 		if err != nil {
 			t.Fatal(err)
 		}

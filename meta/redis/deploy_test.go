@@ -124,7 +124,7 @@ func TestMemoryIsFull(t *testing.T) {
 	if _, err := e.Change(t.Context(), meta.Unlink{Parent: 1, Name: "to-" + file(1)}); err != nil {
 		t.Errorf("removing a file: %v", err)
 	}
-	orphans, err := e.Orphans(t.Context(), time.Now().Add(time.Hour), 1)
+	orphans, err := e.Orphans(t.Context(), meta.Orphan{}, time.Now().Add(time.Hour), 1)
 	if err != nil || len(orphans) != 1 {
 		t.Fatalf("orphans: %v, %v", orphans, err)
 	}

@@ -19,7 +19,6 @@ const (
 	stageInodes   = 'i'
 	stageRefs     = 'r'
 	stageFreed    = 'f'
-	stageOrphans  = 'o'
 	stageSessions = 's'
 	stageSettings = 'v'
 	stageQuotas   = 'q'
@@ -115,13 +114,17 @@ func appendRow(b []byte, fields []any) ([]byte, error) {
 		return nil, fmt.Errorf("scan: %w", err)
 	}
 	ino := meta.Ino(n)
-	if kind == "I" || kind == "L" {
+	if kind == "I" || kind == "L" || kind == "O" {
 		value, ok := fields[2].(string)
-		if !ok {
+		switch {
+		case !ok || kind == "O" && len(value) < 12:
 			return nil, errMalformed
-		}
-		if kind == "L" {
+		case kind == "L":
 			return meta.AppendEffect(b, &meta.Effect{Kind: meta.EffectTarget, Ino: ino, Value: []byte(value)}), nil
+		case kind == "O":
+			return meta.AppendEffect(b, &meta.Effect{
+				Kind: meta.EffectOrphan, Time: int64(uint48(value)), Ino: ino, Parent: meta.Ino(uint48(value[6:])), Name: value[12:], //nolint:gosec // 6 bytes
+			}), nil
 		}
 		b = append48(append(b, 'I'), n)
 		return append(append(b, byte(len(value))), value...), nil
@@ -184,8 +187,7 @@ func tables() map[byte]table {
 	return map[byte]table{
 		stageRefs:     {key: "r", effect: refsEffect, next: stageQuotas},
 		stageQuotas:   {key: "q", effect: quotaEffect, next: stageFreed},
-		stageFreed:    {key: "f", sorted: true, effect: freedEffect, next: stageOrphans},
-		stageOrphans:  {key: "o", sorted: true, effect: orphanEffect, next: stageSessions},
+		stageFreed:    {key: "f", sorted: true, effect: freedEffect, next: stageSessions},
 		stageSessions: {key: "v", effect: sessionEffect, next: stageSettings},
 		stageSettings: {key: "cfg", effect: settingEffect},
 	}
@@ -248,23 +250,12 @@ func quotaEffect(dir, value string) ([]byte, error) {
 	return meta.AppendEffect(nil, &meta.Effect{Kind: meta.EffectQuota, Quota: q}), nil
 }
 
-// freedEffect makes an effect of a member: seq, time, slices. In the effect the number of
-// slices stands before them.
-func freedEffect(member, _ string) ([]byte, error) {
-	if len(member) < 12 || (len(member)-12)%11 != 0 {
-		return nil, fmt.Errorf("freed slices %q: %w", member, errMalformed)
-	}
-	b := append([]byte{'F'}, member[:12]...)
-	b = binary.BigEndian.AppendUint32(b, uint32((len(member)-12)/11)) //nolint:gosec // small
-	return append(b, member[12:]...), nil
-}
-
-func orphanEffect(member, score string) ([]byte, error) {
-	o, err := decodeOrphan(member, score)
+func freedEffect(member, score string) ([]byte, error) {
+	f, err := decodeFreed(member, score)
 	if err != nil {
 		return nil, err
 	}
-	return meta.AppendEffect(nil, &meta.Effect{Kind: meta.EffectOrphan, Time: o.UnlinkedMs, Ino: o.Ino, Parent: o.Parent, Name: o.Name}), nil
+	return meta.AppendEffect(nil, &meta.Effect{Kind: meta.EffectFreed, Seq: f.Seq, Time: f.Ms, Slices: f.Slices}), nil
 }
 
 // sessionEffect makes an effect of a field of {v}:v: a session or a kept reply. The

@@ -113,38 +113,3 @@ func (e *Engine) Sessions(ctx context.Context) ([]meta.Session, error) {
 	}
 	return all, nil
 }
-
-// Orphans implements meta.Purger.
-func (e *Engine) Orphans(ctx context.Context, before time.Time, limit int) ([]meta.Orphan, error) {
-	var rows any
-	err := e.ask(ctx, "zrange", func(ctx context.Context) (err error) {
-		rows, err = e.client.Do(ctx, "zrange", e.prefix()+"o", "-inf", "("+strconv.FormatInt(before.UnixMilli(), 10),
-			"byscore", "limit", 0, limit, "withscores").Result()
-		return err
-	})
-	about := meta.Error{Op: "orphans"}
-	if err != nil {
-		return nil, e.fail(ctx, about, err)
-	}
-	flat, err := texts(rows, 2)
-	if err != nil {
-		return nil, e.fail(ctx, about, err)
-	}
-	var all []meta.Orphan
-	for ; len(flat) > 0; flat = flat[2:] {
-		o, err := decodeOrphan(flat[0], flat[1])
-		if err != nil {
-			return nil, e.fail(ctx, about, err)
-		}
-		all = append(all, o)
-	}
-	return all, nil
-}
-
-func decodeOrphan(member, score string) (meta.Orphan, error) {
-	ms, err := strconv.ParseFloat(score, 64)
-	if err != nil || len(member) < 13 {
-		return meta.Orphan{}, fmt.Errorf("orphan %q: %w", member, errors.Join(err, errMalformed))
-	}
-	return meta.Orphan{UnlinkedMs: int64(ms), Ino: meta.Ino(uint48(member)), Parent: meta.Ino(uint48(member[6:])), Name: member[12:]}, nil
-}

@@ -190,7 +190,7 @@ func (f *fragments) cut(ino meta.Ino, size uint64) {
 func (f *fragments) purge() {
 	f.must(meta.Unlink{Parent: 1, Name: "many"})
 	for {
-		orphans, err := f.e.Orphans(f.t.Context(), time.Now().Add(time.Hour), 1)
+		orphans, err := f.e.Orphans(f.t.Context(), meta.Orphan{}, time.Now().Add(time.Hour), 1)
 		if err != nil {
 			f.t.Fatal(err)
 		}

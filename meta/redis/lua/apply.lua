@@ -127,13 +127,13 @@ end
 
 function E.F(run, s, i)
   local seq, ms, n = read('>I6I6I4', s, i)
-  T.put_freed(run.p, seq, ms, sub(s, i + 16, i + 15 + 11 * n))
+  T.put_freed(run.p, seq, ms, sub(s, i + 16, i + 15 + 11 * n), T.freed(run.p, seq, ms))
   return i + 16 + 11 * n
 end
 
 function E.f(run, s, i)
-  T.del_freed(run.p, (read('>I6', s, i)))
-  return i + 6
+  T.del_freed(run.p, read('>I6I6', s, i))
+  return i + 12
 end
 
 function E.O(run, s, i)
@@ -143,8 +143,8 @@ function E.O(run, s, i)
 end
 
 function E.o(run, s, i)
-  local _, ino, parent, n = read('>I6I6I6B', s, i)
-  T.del_orphan(run.p, ino, parent, sub(s, i + 19, i + 18 + n))
+  local _, ino, _, n = read('>I6I6I6B', s, i)
+  T.del_orphan(run.p, ino)
   return i + 19 + n
 end
 

@@ -2,7 +2,46 @@
 
 -- Bits of meta.AttrMask.
 local SET_MODE, SET_UID, SET_GID, SET_SIZE, SET_ATIME, SET_MTIME = 1, 2, 4, 8, 16, 32
-local SET_ATIME_NOW, SET_MTIME_NOW, CLEAR_SETID = 64, 128, 256
+local SET_ATIME_NOW, SET_MTIME_NOW, CLEAR_SETID, NO_TRASH = 64, 128, 256, 512
+
+-- trash is how long the volume keeps what was deleted, in ms.
+local function trash(c)
+  local ns = string.match(call('HGET', c.p .. 'cfg', 'volume') or '', '"trash":(%d+)')
+  return ns and (number(ns) - number(ns) % 1000000) / 1000000 or 0
+end
+
+-- pairs_of reads a hash, if it has at most so many fields and bytes; else nil.
+local function pairs_of(key, fields, bytes)
+  if call('HLEN', key) > fields then return nil end
+  local flat, n = call('HGETALL', key), 0
+  for i = 1, #flat do n = n + #flat[i] end
+  if n <= bytes then return flat end
+end
+
+-- keep_content makes an orphan of all that a file holds, and returns the value of the file
+-- without it; nil when that is not to be kept.
+local function keep_content(c, ino, v)
+  local inline, lists = inline_list(v) ~= '', has_lists(v)
+  if sub(v, 4, 5) == '\0\0' or not inline and not lists or trash(c) == 0 or c.nino >= 2 ^ 48 then return nil end
+  local d, kept = dec(ino), c.nino
+  local xattrs, rows = pairs_of(c.p .. 'a' .. d, 4096, 65536), pairs_of(c.p .. 'c' .. d, 4096, 524288)
+  if not xattrs or not rows then return nil end
+  c.nino, c.bytes = kept + 1, c.bytes - rounded(size_of(v))
+  if lists then call('RENAME', c.p .. 'c' .. d, c.p .. 'c' .. dec(kept)) end
+  for i = 1, #rows, 2 do
+    C.effect(c, pack('>c1I6I4', 'c', ino, rows[i]))
+    C.effect(c, pack('>c1I6I4I4I4', 'C', kept, rows[i], 0, #rows[i + 1]) .. rows[i + 1])
+  end
+  for i = 1, #xattrs, 2 do
+    T.put_xattr(c.p, dec(kept), xattrs[i], xattrs[i + 1])
+    C.effect(c, pack('>c1I6B', 'X', kept, #xattrs[i]) .. xattrs[i] .. pack('>I4', #xattrs[i + 1]) .. xattrs[i + 1])
+  end
+  local empty = char(band(byte(v, 1), 9)) .. sub(v, 2, 37) .. '\0\0\0\0\0\0' .. sub(v, 44, 49) .. pack('>I6', c.seq)
+  C.put(c, ino, empty) -- it comes first in the record
+  C.put(c, kept, char(band(byte(v, 1), 7)) .. sub(v, 2, 3) .. '\0\0' .. sub(v, 6, 43) .. pack('>I6', ino) .. sub(v, 50))
+  add_orphan(c, kept, ino, '')
+  return empty
+end
 
 -- setattr: inode; mask; mode I2, uid 4, gid 4, size I6, atime 8, mtime 8.
 change('setattr', function(c, args)
@@ -16,15 +55,20 @@ change('setattr', function(c, args)
   if has(SET_SIZE) then
     local err = not_file(v)
     if err then return err end
-    local k
-    k, size = truncate(c, ino, v, size)
-    if size == CHUNK and has_lists(v) then -- the first may be all that is left
-      local whole = read_lists(c, ino, {0})[0]
-      stage(k, 0, whole, whole)
+    local no = size == 0 and over_size(c, ino, v, 0)
+    local kept = size == 0 and not has(NO_TRASH) and keep_content(c, ino, v)
+    if not kept then
+      local k
+      k, size = truncate(c, ino, v, size)
+      if size == CHUNK and has_lists(v) then -- the first may be all that is left
+        local whole = read_lists(c, ino, {0})[0]
+        stage(k, 0, whole, whole)
+      end
+      no = over_size(c, ino, v, size)
+      if no then return no end
+      kept = store(c, ino, v, size, k)
     end
-    local no = over_size(c, ino, v, size)
-    if no then return no end
-    v = store(c, ino, v, size, k)
+    v = kept
     mtime_now = mtime_now or not has(SET_MTIME)
   end
   if has(SET_MODE) then

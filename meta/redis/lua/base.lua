@@ -162,8 +162,8 @@ function T.put_refs(p, slice, count)
   end
 end
 
--- know notes that a slice is referenced, and tells whether it was: a slice with
--- one reference has no row that says so.
+-- know notes that a slice is referenced or freed, and tells whether that was known: a
+-- slice with one reference has no row that says so.
 function T.know(p, slice)
   local f = slice % 32768
   return call('SETBIT', p .. 'k' .. (slice - f) / 32768, f, 1) == 1
@@ -174,34 +174,108 @@ function T.knows(p, slice)
   return call('GETBIT', p .. 'k' .. (slice - f) / 32768, f) == 1
 end
 
-local function drop_if_zero(key)
-  if call('BITCOUNT', key) == 0 then call('DEL', key) end
+-- rank_after returns the place in a sorted set of times of the first member that comes after
+-- a time (ms) and a number, with which members begin (I6).
+function T.rank_after(key, ms, n)
+  local low = call('ZCOUNT', key, '-inf', '(' .. dec(ms))
+  local high = low + call('ZCOUNT', key, dec(ms), dec(ms))
+  while low < high do
+    local middle = (low + high - (low + high) % 2) / 2
+    if read('>I6', call('ZRANGE', key, middle, middle)[1]) <= n then low = middle + 1 else high = middle end
+  end
+  return low
 end
 
--- put_freed lists slices (11 bytes each) as freed by the change with this seq.
-function T.put_freed(p, seq, ms, slices)
-  call('ZADD', p .. 'f', seq, pack('>I6I6', seq, ms) .. slices)
-  local last
+-- A change's freed slices are one member of a sorted set by time. To find the member of a
+-- slice, its time hangs on its number.
+
+-- freed finds the member of the change with this seq and time, or nil.
+function T.freed(p, seq, ms)
+  local rank = T.rank_after(p .. 'f', ms, seq - 1)
+  local found = call('ZRANGE', p .. 'f', rank, rank, 'WITHSCORES')
+  if found[1] and number(found[2]) == ms and read('>I6', found[1]) == seq then return found[1] end
+end
+
+local function drop_freed(p, member)
+  call('ZREM', p .. 'f', member)
+  for i = 7, #member, 11 do
+    local g, f = group((read('>I6', member, i)))
+    call('HDEL', p .. 'g' .. g, f)
+  end
+end
+
+-- put_freed lists slices (11 bytes each) as freed by the change with this seq. old is the
+-- member that the change has, or nil.
+function T.put_freed(p, seq, ms, slices, old)
+  if old then drop_freed(p, old) end
+  call('ZADD', p .. 'f', ms, pack('>I6', seq) .. slices)
   for i = 1, #slices, 11 do
     local slice = read('>I6', slices, i)
+    local g, f = group(slice)
+    call('HSET', p .. 'g' .. g, f, ms)
+    T.know(p, slice)
+  end
+end
+
+-- del_freed forgets what a change freed.
+function T.del_freed(p, seq, ms)
+  local member = T.freed(p, seq, ms)
+  if not member then return end
+  drop_freed(p, member)
+  local touched, seen = {}, {}
+  for i = 7, #member, 11 do
+    local slice = read('>I6', member, i)
     local f = slice % 32768
     local key = p .. 'k' .. (slice - f) / 32768
     call('SETBIT', key, f, 0)
-    if last and last ~= key then drop_if_zero(last) end
-    last = key
+    if not seen[key] then
+      seen[key], touched[#touched + 1] = true, key
+    end
   end
-  if last then drop_if_zero(last) end
+  for i = 1, #touched do
+    if call('BITCOUNT', touched[i]) == 0 then call('DEL', touched[i]) end
+  end
 end
 
-function T.del_freed(p, seq) call('ZREMRANGEBYSCORE', p .. 'f', seq, seq) end
+-- when_freed is the time of a slice that is listed as freed, or nil.
+function T.when_freed(p, slice)
+  local g, f = group(slice)
+  local ms = call('HGET', p .. 'g' .. g, f)
+  return ms and number(ms)
+end
 
--- An orphan's member is inode, parent and last name, as in its effect.
+-- freed_with finds the member that has a slice which was freed at a time, and where in it.
+function T.freed_with(p, slice, ms)
+  local what = pack('>I6', slice)
+  for rank = T.rank_after(p .. 'f', ms, -1), math.huge do
+    local member = call('ZRANGE', p .. 'f', rank, rank)[1]
+    if not member then return nil end
+    for i = 7, #member, 11 do
+      if sub(member, i, i + 5) == what then return member, i end
+    end
+  end
+end
+
+-- An orphan is listed by time, and what was its place hangs on its number.
 function T.put_orphan(p, ms, ino, parent, name)
-  call('ZADD', p .. 'o', ms, pack('>I6I6', ino, parent) .. name)
+  local g, f = group(ino)
+  call('ZADD', p .. 'o', ms, pack('>I6', ino))
+  call('HSET', p .. 'n' .. g, f, pack('>I6', parent) .. name)
 end
 
-function T.del_orphan(p, ino, parent, name)
-  call('ZREM', p .. 'o', pack('>I6I6', ino, parent) .. name)
+function T.del_orphan(p, ino)
+  local g, f = group(ino)
+  call('ZREM', p .. 'o', pack('>I6', ino))
+  call('HDEL', p .. 'n' .. g, f)
+end
+
+-- orphan returns when an inode became an orphan (ms), and its place (parent I6, name);
+-- or nil.
+function T.orphan(p, ino)
+  local ms = call('ZSCORE', p .. 'o', pack('>I6', ino))
+  if not ms then return nil end
+  local g, f = group(ino)
+  return number(ms), call('HGET', p .. 'n' .. g, f)
 end
 
 function T.put_session(p, session, info) call('HSET', p .. 'v', 's' .. session, info) end

@@ -52,7 +52,7 @@ function C.begin(keys, args, mode)
   end
   c.key, c.p, c.start, c.slot, c.time = key, sub(key, 1, -2), start, slot, args[5]
   c.ns, c.chain, c.seq = sub(start, 3, 10), chain, c.seq + 1
-  c.inos, c.effects, c.done = 0, 0, false
+  c.inos, c.effects, c.done, c.freed_from = 0, 0, false, nil
   if c.quotas > 0 then C.begin_charges(c) else c.rows = nil end
   return c
 end
@@ -79,12 +79,13 @@ function C.put(c, ino, v)
   order[n], c.value[n], c.inos = ino, v, n
 end
 
--- dir returns the value of a directory, or nil and the error.
+-- dir returns the value of a directory that has a name, or nil and the error.
 function C.dir(c, ino)
   local v = C.get(c, ino)
   if not v then return nil, fail('ENOENT') end
   local b = byte(v, 2)
   if b < 64 or b > 79 then return nil, fail('ENOTDIR') end
+  if byte(v, 5) == 0 then return nil, fail('ENOENT') end -- it was removed
   return v
 end
 
@@ -94,6 +95,13 @@ function C.effect(c, e)
 end
 
 function C.ms(c) return (read('>I6', c.time)) end
+
+-- add_orphan lists an inode that has lost its last name, and its place.
+local function add_orphan(c, ino, parent, name)
+  local ms = C.ms(c)
+  T.put_orphan(c.p, ms, ino, parent, name)
+  C.effect(c, pack('>c1I6I6I6B', 'O', ms, ino, parent, #name) .. name)
+end
 
 -- logical is an inode value without what is true of this copy only: how the directory
 -- is paged.

@@ -102,6 +102,21 @@ local function count(t, list, by)
   end
 end
 
+-- revive takes a slice off what was freed: a client names it again, whose other commits of
+-- it were overwritten meanwhile.
+local function revive(c, slice, ms)
+  local member, i = T.freed_with(c.p, slice, ms)
+  local seq, left = read('>I6', member), sub(member, 7, i - 1) .. sub(member, i + 11)
+  if left == '' then
+    T.del_freed(c.p, seq, ms)
+    T.know(c.p, slice)
+    C.effect(c, pack('>c1I6I6', 'f', seq, ms))
+  else
+    T.put_freed(c.p, seq, ms, left, member)
+    C.effect(c, pack('>c1I6I6I4', 'F', seq, ms, #left / 11) .. left)
+  end
+end
+
 local function name_slices(t, list)
   count(t, list, 0)
   for i = 9, #list, EXTENT do t.named[read('>I6', list, i)] = true end
@@ -160,7 +175,12 @@ local function settle(c, t)
     local named = t.named[slice]
     if named or t.by[slice] ~= 0 then
       changed[#changed + 1] = slice
-      if not named or T.know(c.p, slice) then known[#known + 1] = slice end
+      if not named then
+        known[#known + 1] = slice
+      elseif T.know(c.p, slice) then
+        local ms = T.when_freed(c.p, slice)
+        if ms then revive(c, slice, ms) else known[#known + 1] = slice end
+      end
     end
   end
   local before = references(c, known)
@@ -178,7 +198,7 @@ local function settle(c, t)
     if after <= 0 then freed[#freed + 1] = t.what[slice] end
   end
   if #freed > 0 then
-    local slices, ms = concat(freed), C.ms(c)
+    local slices, ms = concat(freed), c.freed_from or C.ms(c)
     T.put_freed(c.p, c.seq, ms, slices)
     C.effect(c, pack('>c1I6I6I4', 'F', c.seq, ms, #freed) .. slices)
   end

@@ -24,22 +24,19 @@ local function kind_of(v)
   return (b - b % 16) / 16
 end
 
--- lose_name takes one of the links of an inode that is no directory; without any it is
--- an orphan.
+-- lose_name takes one of the links of an inode; without any it is an orphan.
 local function lose_name(c, ino, v, parent, name)
-  local links, left = links_of(v) - 1, '\0\0'
+  local links = links_of(v) - 1
   if links > 0 then
-    left = pack('>I2', links)
     local stays = C.parent_without(c, ino, v, parent)
     v = sub(C.move_name(c, ino, v, parent, nil), 1, 43) .. pack('>I6', stays) .. sub(v, 50)
   else
-    local ms = C.ms(c)
     c.inodes = c.inodes - 1
     if kind_of(v) == 8 then c.bytes = c.bytes - rounded(size_of(v)) end
-    T.put_orphan(c.p, ms, ino, parent, name)
-    C.effect(c, pack('>c1I6I6I6B', 'O', ms, ino, parent, #name) .. name)
+    if kind_of(v) == 4 then C.drop_quota(c, ino) end
+    add_orphan(c, ino, parent, name)
   end
-  C.put(c, ino, sub(v, 1, 3) .. left .. sub(v, 6, 29) .. c.ns .. sub(v, 38))
+  C.put(c, ino, sub(v, 1, 3) .. pack('>I2', links) .. sub(v, 6, 29) .. c.ns .. sub(v, 38))
 end
 
 -- make: parent; name; inode value with the parent in it; target of a symbolic link.
@@ -130,14 +127,6 @@ change('unlink', function(c, args)
   return C.finish(c, ino)
 end, nil, FREES)
 
--- drop_dir removes the inode of an empty directory.
-local function drop_dir(c, ino, v)
-  c.inodes = c.inodes - 1
-  C.drop_quota(c, ino)
-  drop_xattrs(c, ino, v)
-  C.put(c, ino, false)
-end
-
 -- rmdir: parent; name.
 change('rmdir', function(c, args)
   local d, name = args[6], args[7]
@@ -148,7 +137,7 @@ change('rmdir', function(c, args)
   if kind_of(v) ~= 4 then return fail('ENOTDIR') end
   if size_of(v) > 0 then return fail('ENOTEMPTY') end
   C.charge(c, number(d), ino, 0, -1)
-  drop_dir(c, ino, v)
+  lose_name(c, ino, v, number(d), name)
   remove_entry(c, d, dir, name, 1, key, member)
   return C.finish(c, ino)
 end, nil, FREES)

@@ -26,10 +26,11 @@ end
 -- node is how an inode is answered: its number, then its value.
 local function node(ino, v) return pack('>I6', ino) .. v end
 
--- not_dir is the error for what is no directory, nil for one.
+-- not_dir is the error for what is no directory or was removed, nil for one.
 local function not_dir(v)
   if not v then return fail('ENOENT') end
   if kind_of(v) ~= 4 then return fail('ENOTDIR') end
+  if byte(v, 5) == 0 then return fail('ENOENT') end
 end
 
 -- lookup returns number and value, or nil and the error. The page that a small

@@ -82,11 +82,7 @@ local function move(c, m)
     return
   end
   set_name(c, m.new, m.new_name, m.ino, kind, 0, 0)
-  if dirs == 1 then
-    drop_dir(c, m.target, m.onto)
-  else
-    lose_name(c, m.target, m.onto, number(m.new), m.new_name)
-  end
+  lose_name(c, m.target, m.onto, number(m.new), m.new_name)
 end
 
 -- rename: old parent; old name; new parent; new name; flags.

@@ -1,8 +1,8 @@
 -- The scan of all inodes for a first copy. It goes by inode number, and inside a large
 -- directory by name, so that what exists throughout is surely met.
 
--- A row is {kind, inode, ...}: I with the value, L with the target, H, X, C and D with a flat
--- list of pairs.
+-- A row is {kind, inode, ...}: I with the value, L with the target, O with the time (ms, I6)
+-- and the place, H, X, C and D with a flat list of pairs.
 
 -- weigh is how much of the room for rows a list of pairs takes: long values count more.
 local function weigh(flat)
@@ -47,6 +47,10 @@ local function scan_inode(p, rows, ino, v, at, room)
   if at == '' then
     rows[#rows + 1] = {'I', dec(ino), logical(v)}
     room = room - 1
+    if sub(v, 4, 5) == '\0\0' then
+      local ms, place = T.orphan(p, ino)
+      if ms then rows[#rows + 1] = {'O', dec(ino), pack('>I6', ms) .. place} end
+    end
     if kind_of(v) == 10 then
       local target = T.target(p, ino)
       if target then rows[#rows + 1] = {'L', dec(ino), target} end

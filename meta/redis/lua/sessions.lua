@@ -1,4 +1,4 @@
--- Sessions, the purge of orphans, and changes of the volume itself.
+-- Sessions, and changes of the volume itself.
 
 -- now_ms is the server's time, which all clients share; or the one given, for a client that
 -- has a clock of its own.
@@ -64,42 +64,6 @@ local function is_open(p, ino, now)
   end
   return false
 end
-
--- purge_content frees what a file holds, as far as one call may. It returns the size that
--- is left.
-local function purge_content(c, ino, v)
-  local k, size = truncate(c, ino, v, 0)
-  for i = 1, #k.order do put_list(c, ino, k.order[i], k.was[k.order[i]], '') end
-  settle(c, k.tally)
-  return size
-end
-
--- purge: time of unlink in ms; inode; parent; last name; time. A very large file goes in
--- several purges: its row stays until the last.
-change('purge', function(c, args)
-  local ms, ino, parent, name = number(args[6]), number(args[7]), number(args[8]), args[9]
-  local score = call('ZSCORE', c.p .. 'o', pack('>I6I6', ino, parent) .. name)
-  if not score or number(score) ~= ms then return fail('ENOENT') end
-  if is_open(c.p, ino, now_ms(args[10])) then return fail('EBUSY') end
-  local v = C.get(c, ino)
-  if not v then return fail('EIO', 'dangling') end
-  if kind_of(v) == 8 then
-    local size = purge_content(c, ino, v)
-    if size > 0 then
-      C.put(c, ino, sub(v, 1, 37) .. pack('>I6', size) .. sub(v, 44))
-      return C.finish(c, ino)
-    end
-  end
-  if kind_of(v) == 10 then
-    T.del_target(c.p, ino)
-    C.effect(c, pack('>c1I6', 'l', ino))
-  end
-  drop_xattrs(c, ino, v)
-  C.put(c, ino, false)
-  T.del_orphan(c.p, ino, parent, name)
-  C.effect(c, pack('>c1I6I6I6B', 'o', ms, ino, parent, #name) .. name)
-  return C.finish(c, ino)
-end, nil, FREES)
 
 -- reserve: how many slice numbers. The answer is about the first.
 change('reserve', function(c, args)
