@@ -170,6 +170,7 @@ func (fs *FS) sendSetAttr(ctx context.Context, c meta.SetAttr) (meta.Result, err
 			return res, nil
 		}
 		fs.learn(&res, 0)
+		c.Set |= meta.NoTrash // a part of the file is of no use to anybody
 	}
 }
 
