@@ -66,6 +66,7 @@ type ViewOptions struct {
 // An Engine is used concurrently. It starts nothing by itself.
 type Engine interface {
 	Reader
+	Locker
 	// View returns a Reader of the same volume that answers under the options.
 	View(opts ViewOptions) Reader
 	// Volume returns the volume's settings, sites included.
@@ -84,7 +85,10 @@ type Engine interface {
 	// Heartbeat tells that the session lives, and which inodes it keeps open: an
 	// orphan among them is not purged. A session without a heartbeat for
 	// SessionTTL may be ended by any other client. After ErrSessionEnded, no
-	// change of this engine succeeds until StartSession.
+	// change of this engine succeeds until StartSession. ErrLocksInDoubt means that
+	// the session lives, but that the server was started anew and may have lost
+	// locks: until this client has asserted its own and confirmed that, nobody
+	// gets a new one.
 	Heartbeat(ctx context.Context, open []Ino) error
 	// EndSession ends this client's session; further changes fail. It is not an
 	// error when none was started.
@@ -120,4 +124,8 @@ type Session struct {
 	Info SessionInfo `json:"info"`
 	// Expires is when its heartbeat runs out.
 	Expires time.Time `json:"expires"`
+	// OpenFiles counts the files that it said it has open, Locks the owners and
+	// files with locks. Both are known at the source only.
+	OpenFiles int `json:"open_files"`
+	Locks     int `json:"locks"`
 }

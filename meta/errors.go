@@ -67,6 +67,8 @@ var (
 	ErrFenced = errors.New("this source was fenced: another site was promoted")
 	// ErrSessionEnded: the session that sent a change is unknown: it expired or was ended.
 	ErrSessionEnded = errors.New("session has ended")
+	// ErrLocksInDoubt: the server may have forgotten locks; see Locker.
+	ErrLocksInDoubt = errors.New("the server may have lost locks")
 	// ErrNoVolume: the address answers but holds no volume of that name.
 	ErrNoVolume = errors.New("no volume here")
 	// ErrVolumeExists: format found a volume.

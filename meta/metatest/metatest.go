@@ -37,6 +37,8 @@ type Volume struct {
 	// OpenFaulty, if not nil, connects a client whose requests and replies are lost
 	// now and then, as the seed decides. The engine has to get by.
 	OpenFaulty func(t testing.TB, seed uint64) meta.Engine
+	// Waiting, if not nil, tells how many calls wait for a lock.
+	Waiting func(t testing.TB) int
 	// Check, if not nil, looks at the volume in the engine's own way when a random
 	// test has ended.
 	Check func(t testing.TB)
@@ -55,6 +57,7 @@ func Run(t *testing.T, cfg Config) {
 	t.Run("Random", func(t *testing.T) { runRandom(t, cfg) })
 	t.Run("Faulty", func(t *testing.T) { runFaulty(t, cfg) })
 	t.Run("Concurrent", func(t *testing.T) { runConcurrent(t, cfg) })
+	t.Run("Locks", func(t *testing.T) { runLocks(t, cfg) })
 	t.Run("Paging", func(t *testing.T) { runPaging(t, cfg) })
 	t.Run("Replica", func(t *testing.T) { RunReplica(t, cfg) })
 }

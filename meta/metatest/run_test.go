@@ -15,7 +15,10 @@ func TestSuite(t *testing.T) {
 	metatest.Run(t, metatest.Config{
 		New: func(_ testing.TB, clock func() time.Time) metatest.Volume {
 			m := model.New(meta.Volume{Name: "test"}, clock)
-			return metatest.Volume{Open: func(testing.TB) meta.Engine { return m.Client() }}
+			return metatest.Volume{
+				Open:    func(testing.TB) meta.Engine { return m.Client() },
+				Waiting: func(testing.TB) int { return m.Waiting() },
+			}
 		},
 		NewReplica: func(_ testing.TB, clock func() time.Time) metatest.Replica { return model.NewReplica(clock) },
 	})

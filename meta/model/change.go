@@ -60,7 +60,7 @@ func (v *volume) mayChange(session meta.SessionID, c meta.Change) error {
 			return nil
 		}
 	}
-	if v.tables.sessions[session] == nil {
+	if !v.hasSession(session) {
 		return &meta.Error{Op: c.Op().String(), Errno: syscall.ESTALE, Err: meta.ErrSessionEnded}
 	}
 	return nil

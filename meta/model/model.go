@@ -39,6 +39,7 @@ type volume struct {
 	lastSession meta.SessionID
 	expires     map[meta.SessionID]time.Time
 	open        map[meta.SessionID]map[meta.Ino]bool
+	locks       lockTable
 	mirrors     map[uint8]meta.MirrorState
 	local       map[string]string
 	changed     chan struct{} // closed and replaced when the log grows
@@ -87,6 +88,7 @@ func (v *volume) clear(role meta.Role) {
 	v.log = nil
 	v.expires = map[meta.SessionID]time.Time{}
 	v.open = map[meta.SessionID]map[meta.Ino]bool{}
+	v.locks = newLockTable()
 }
 
 // View implements meta.Engine.

@@ -43,7 +43,7 @@ func (e *Engine) Heartbeat(ctx context.Context, open []meta.Ino) error {
 	v, now := e.v, e.v.clock()
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if v.tables.sessions[e.session] == nil {
+	if !v.hasSession(e.session) {
 		return &meta.Error{Op: "heartbeat", Errno: syscall.ESTALE, Err: meta.ErrSessionEnded}
 	}
 	v.expires[e.session] = now.Add(meta.SessionTTL)
@@ -77,6 +77,8 @@ func (s *staged) endSession(id meta.SessionID) {
 	s.add(meta.Effect{Kind: meta.EffectSessionGone, Session: id})
 	delete(s.v.expires, id)
 	delete(s.v.open, id)
+	delete(s.v.locks.lost, id)
+	s.v.locksChanged()
 }
 
 func (s *staged) endOther(c *meta.EndOtherSession) syscall.Errno {
@@ -101,7 +103,7 @@ func (e *Engine) Sessions(ctx context.Context) ([]meta.Session, error) {
 	defer e.v.mu.Unlock()
 	var all []meta.Session
 	for _, id := range slices.Sorted(maps.Keys(e.v.tables.sessions)) {
-		s := meta.Session{ID: id, Expires: e.v.expires[id]}
+		s := meta.Session{ID: id, Expires: e.v.expires[id], OpenFiles: len(e.v.open[id]), Locks: e.v.countLocks(id)}
 		if err := json.Unmarshal(e.v.tables.sessions[id], &s.Info); err != nil {
 			return nil, &meta.Error{Op: "sessions", Errno: syscall.EIO, Err: err}
 		}

@@ -25,6 +25,7 @@ type call struct {
 	readOnly bool
 	args     []any
 	head     *head // of a change; else nil
+	whole    bool  // runs to its end as a change does
 }
 
 // Waits between sends of one call.
@@ -51,7 +52,7 @@ func (s *server) invoke(ctx context.Context, c *call) (any, error) {
 		reply, err = s.client.Do(sendCtx, command...).Result()
 		return err
 	}
-	err := s.repeat(ctx, c.function, c.head != nil, send)
+	err := s.repeat(ctx, c.function, c.head != nil || c.whole, send)
 	s.meters.observe(c.function, start, err)
 	return reply, err
 }

@@ -19,6 +19,7 @@ type Engine struct {
 	reader
 	*server
 	slots *slots
+	locks *locks
 
 	mu      sync.Mutex // guards session
 	session meta.SessionID
@@ -144,7 +145,7 @@ func connect(ctx context.Context, address string, opts Options) (*server, error)
 }
 
 func (s *server) engine() *Engine {
-	return &Engine{reader: reader{s: s}, server: s, slots: newSlots(s.opts.Slots)}
+	return &Engine{reader: reader{s: s}, server: s, slots: newSlots(s.opts.Slots), locks: newLocks(s)}
 }
 
 func (s *server) setVolume(name string) {
@@ -248,7 +249,10 @@ func (s *server) hget(ctx context.Context, key, field string) (value []byte, err
 }
 
 // Close implements meta.Engine.
-func (e *Engine) Close() error { return e.client.Close() }
+func (e *Engine) Close() error {
+	e.locks.close()
+	return e.client.Close()
+}
 
 // Address returns where the volume is, without the password.
 func (e *Engine) Address() string { return e.addr.String() }

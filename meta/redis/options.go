@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"mirrorfs/meta"
 )
 
 // Options are what Open and Format need beside the address. The zero value works.
@@ -25,6 +27,12 @@ type Options struct {
 	Connections int
 	// Slots bounds the changes under way at a time, from 1 to MaxSlots. Default 64.
 	Slots int
+	// SessionTTL is how long a session lives without a heartbeat. Default
+	// meta.SessionTTL; who changes it must give heartbeats accordingly.
+	SessionTTL time.Duration
+	// LockPoll is how often who waits for a lock asks again although nobody told it
+	// to: news may be lost. Default 3 s, at most 5 s or it loses its place.
+	LockPoll time.Duration
 	// Clock gives the time of changes. With a clock, the life of sessions is
 	// measured by it too; nil means time.Now, and the server's time for sessions.
 	Clock func() time.Time
@@ -53,6 +61,12 @@ func (o *Options) setDefaults() {
 		o.Slots = 64
 	}
 	o.Slots = min(o.Slots, MaxSlots)
+	if o.SessionTTL <= 0 {
+		o.SessionTTL = meta.SessionTTL
+	}
+	if o.LockPoll <= 0 {
+		o.LockPoll = 3 * time.Second
+	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}

@@ -47,7 +47,7 @@ func (e *Engine) StartSession(ctx context.Context, info meta.SessionInfo) error 
 		return fmt.Errorf("session: %w", err)
 	}
 	id := meta.SessionID(binary.BigEndian.Uint64(b[:]) | 1) // not zero
-	args := []any{text, meta.SessionTTL.Milliseconds(), e.lifeClock()}
+	args := []any{text, e.opts.SessionTTL.Milliseconds(), e.lifeClock()}
 	if _, err := e.change(ctx, about, meta.OpSessionStart, e.opts.now(), id, "session_start", args); err != nil {
 		return err
 	}
@@ -59,12 +59,19 @@ func (e *Engine) StartSession(ctx context.Context, info meta.SessionInfo) error 
 func (e *Engine) Heartbeat(ctx context.Context, open []meta.Ino) error {
 	about := meta.Error{Op: "heartbeat"}
 	args := make([]any, 0, 3+len(open))
-	args = append(args, sessionBytes(e.current()), meta.SessionTTL.Milliseconds(), e.lifeClock())
+	args = append(args, sessionBytes(e.current()), e.opts.SessionTTL.Milliseconds(), e.lifeClock())
 	for _, ino := range open {
 		args = append(args, uint64(ino))
 	}
-	if _, err := e.invoke(ctx, &call{function: "heartbeat", args: args}); err != nil {
+	reply, err := e.invoke(ctx, &call{function: "heartbeat", args: args})
+	if err != nil {
 		return e.fail(ctx, about, err)
+	}
+	began, _ := reply.(string)
+	if began != "" {
+		e.locks.doubt(began)
+		about.Errno, about.Err = syscall.EAGAIN, meta.ErrLocksInDoubt
+		return &about
 	}
 	return nil
 }
@@ -92,12 +99,13 @@ func (e *Engine) Sessions(ctx context.Context) ([]meta.Session, error) {
 	if err != nil {
 		return nil, e.fail(ctx, about, err)
 	}
-	rows, err := texts(reply, 3)
+	const columns = 5
+	rows, err := texts(reply, columns)
 	if err != nil {
 		return nil, e.fail(ctx, about, err)
 	}
 	var all []meta.Session
-	for ; len(rows) > 0; rows = rows[3:] {
+	for ; len(rows) > 0; rows = rows[columns:] {
 		var s meta.Session
 		if len(rows[0]) != 8 {
 			return nil, e.fail(ctx, about, fmt.Errorf("session of %d bytes", len(rows[0])))
@@ -108,6 +116,12 @@ func (e *Engine) Sessions(ctx context.Context) ([]meta.Session, error) {
 		}
 		if ms, err := strconv.ParseFloat(rows[2], 64); err == nil {
 			s.Expires = time.UnixMilli(int64(ms))
+		}
+		if s.OpenFiles, err = strconv.Atoi(rows[3]); err == nil {
+			s.Locks, err = strconv.Atoi(rows[4])
+		}
+		if err != nil {
+			return nil, e.fail(ctx, about, fmt.Errorf("session %d: %w", s.ID, err))
 		}
 		all = append(all, s)
 	}

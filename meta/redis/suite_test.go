@@ -48,11 +48,24 @@ func newVolume(t testing.TB, clock func() time.Time) metatest.Volume {
 			})
 			return redistest.Open(t, address, redis.Options{Clock: clock, Dialer: d.dial})
 		},
+		Waiting: func(t testing.TB) int { return waitersAt(t, address) },
 		Check: func(t testing.TB) {
 			checkPages(t, keysAt(t, address))
 			checkReplay(t, address)
 		},
 	}
+}
+
+// waitersAt counts who waits for locks.
+func waitersAt(t testing.TB, address string) int {
+	t.Helper()
+	client := goredis.NewClient(&goredis.Options{Network: "unix", Addr: strings.TrimPrefix(address, "unix://"), Protocol: 2})
+	defer func() { _ = client.Close() }()
+	n := 0
+	for _, key := range client.Keys(t.Context(), "{test}:z?*").Val() {
+		n += int(client.HLen(t.Context(), key).Val())
+	}
+	return n
 }
 
 func newReplica(t testing.TB, clock func() time.Time) metatest.Replica {
@@ -85,7 +98,8 @@ func keysAt(t testing.TB, address string) keys {
 		name := strings.TrimPrefix(key, "{test}:")
 		values := map[string]string{}
 		switch {
-		case name == "log" || name == "local" || name == "m" || name == "h" || name[0] == 'u' || name[0] == 'e':
+		case name == "log" || name == "local" || name == "m" || name == "h" || name[0] == 'u' || name[0] == 'e',
+			name[0] == 'y' || name[0] == 'z': // locks
 			continue // the log is compared by its checksum, which the state holds
 		case name[0] == 'x' || name == "f" || name == "o":
 			for _, z := range client.ZRangeWithScores(t.Context(), key, 0, -1).Val() {

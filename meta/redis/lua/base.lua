@@ -296,6 +296,21 @@ function T.may_come_late(p, session)
   return call('EXISTS', p .. 'e' .. string.format('%08x%08x', read('>I4I4', session))) == 1
 end
 
+-- What this server's process knows of the sessions of a volume: when it began to, and which
+-- of them have told it all their locks, or were started under it. A server that was started
+-- anew or took another's place knows nothing: locks may have been lost.
+local known = {}
+
+function T.known(p)
+  local k = known[p]
+  if not k then
+    local t = call('TIME')
+    k = {began = t[1] .. '.' .. t[2], confirmed = {}, all = false}
+    known[p] = k
+  end
+  return k
+end
+
 -- del_session removes a session with its kept replies; slots are below 1024.
 function T.del_session(p, session)
   for first = 0, 1023, 256 do
@@ -307,8 +322,10 @@ function T.del_session(p, session)
     end
     call('HDEL', p .. 'v', spread(fields))
   end
+  call('HDEL', p .. 'v', 'b' .. session)
   call('ZREM', p .. 'h', session)
   call('DEL', T.open_key(p, session))
+  if known[p] then known[p].confirmed[session] = nil end
 end
 
 function T.put_reply(p, session_slot, value) call('HSET', p .. 'v', 'r' .. session_slot, value) end

@@ -26,7 +26,7 @@ local function is_behind(a, b) return (a - b) % 4294967296 > 2147483648 end
 -- that is not registered yet.
 function C.begin(keys, args, mode)
   local key, start, slot = keys[1], args[1], args[3]
-  local v = call('HMGET', key, 'state', args[2], slot, args[4])
+  local v = call('HMGET', key, 'state', args[2], slot, args[4], 'b' .. sub(start, 11, 18))
   local state, kept, given_up = v[1], v[3], v[4]
   if not state then return nil, fail('ENOENT', 'volume') end
   local c = cx
@@ -35,7 +35,7 @@ function C.begin(keys, args, mode)
   if role ~= 'S' then return nil, fail('EROFS', role == 'F' and 'fenced' or 'readonly') end
   if slot == '' then
     if mode ~= ADMIN then return nil, fail('ESTALE', 'session') end
-  elseif not v[2] and mode ~= START then
+  elseif not v[2] and mode ~= START or v[5] then
     return nil, fail('ESTALE', 'session')
   elseif kept or given_up then
     local mine = sub(start, 21)

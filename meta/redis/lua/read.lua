@@ -237,7 +237,7 @@ ask('quotas_at', function(p, args)
   end
 end)
 
--- sessions: session, info, expiry in ms or '' ...
+-- sessions: session, info, expiry in ms or '', open files, owners and files with locks...
 ask('sessions', function(p, args)
   local out = {}
   for _, field in ipairs(call('HKEYS', p .. 'v')) do
@@ -246,6 +246,8 @@ ask('sessions', function(p, args)
       out[#out + 1] = session
       out[#out + 1] = call('HGET', p .. 'v', field)
       out[#out + 1] = call('ZSCORE', p .. 'h', session) or ''
+      out[#out + 1] = call('SCARD', T.open_key(p, session))
+      out[#out + 1] = call('SCARD', p .. 'ys' .. hex(session))
     end
   end
   return out

@@ -13,8 +13,9 @@ local function is_alive(p, session, now)
   return expires and number(expires) > now
 end
 
+-- beat lets a session live. A heartbeat that comes late does not shorten its life.
 local function beat(p, session, now, ttl)
-  call('ZADD', p .. 'h', now + ttl, session)
+  call('ZADD', p .. 'h', 'GT', now + ttl, session)
 end
 
 -- session_start: session info; milliseconds to live; time.
@@ -25,6 +26,7 @@ change('session_start', function(c, args)
   T.put_session(c.p, session, info)
   C.effect(c, 'S' .. session .. pack('>I4', #info) .. info)
   beat(c.p, session, now_ms(args[8]), number(args[7]))
+  T.known(c.p).confirmed[session] = true
   return C.finish(c, 0)
 end, START)
 
@@ -40,10 +42,12 @@ change('session_end', function(c, args)
   return C.finish(c, 0)
 end, ADMIN, FREES)
 
--- heartbeat is no change: session; milliseconds to live; time; inodes that it has open...
+-- heartbeat is no change: session; milliseconds to live; time; inodes that it has open... The
+-- answer is empty, or when this server began if it wants to know the session's locks.
 define('heartbeat', function(keys, args)
   local p, session = sub(keys[1], 1, -2), args[1]
-  if call('HEXISTS', keys[1], 's' .. session) == 0 then return fail('ESTALE', 'session') end
+  local v = call('HMGET', keys[1], 's' .. session, 'b' .. session)
+  if not v[1] or v[2] then return fail('ESTALE', 'session') end
   beat(p, session, now_ms(args[3]), number(args[2]))
   local key = T.open_key(p, session)
   call('DEL', key)
@@ -53,7 +57,8 @@ define('heartbeat', function(keys, args)
     call('SADD', key, spread(args, first, last))
   end
   call('PEXPIRE', key, args[2])
-  return 1
+  local known = T.known(p)
+  return known.confirmed[session] and '' or known.began
 end, FREES)
 
 -- is_open reports whether a session that lives has an inode open.
