@@ -36,12 +36,13 @@ const (
 	OpRestore
 	OpQuota
 	OpCount
+	OpRepair
 	opEnd
 )
 
 // String gives the operation's name.
 func (o Op) String() string {
-	names := [...]string{"?", "format", "create", "mkdir", "mknod", "symlink", "link", "unlink", "rmdir", "rename", "setattr", "commit", "setxattr", "removexattr", "reserve", "purge", "session_start", "session_end", "settings", "clone", "compact", "reclaim", "restore", "quota", "count"}
+	names := [...]string{"?", "format", "create", "mkdir", "mknod", "symlink", "link", "unlink", "rmdir", "rename", "setattr", "commit", "setxattr", "removexattr", "reserve", "purge", "session_start", "session_end", "settings", "clone", "compact", "reclaim", "restore", "quota", "count", "repair"}
 	if int(o) < len(names) {
 		return names[o]
 	}

@@ -87,6 +87,8 @@ func Check(c Change) syscall.Errno {
 		if len(c.Rows) == 0 || len(c.Rows) > MaxReclaimRows {
 			return syscall.EINVAL
 		}
+	case Repair:
+		return checkRepair(&c)
 	case Purge, EndOtherSession, Settings, Count:
 	default:
 		return syscall.ENOSYS

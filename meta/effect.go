@@ -98,12 +98,22 @@ const sliceBytes = 11
 // DecodeEffects reads encoded effects up to the end of b. Byte slices in the
 // result share memory with b. An Effect is about 40 times larger than the
 // shortest encoded one, so whoever calls it bounds b.
-func DecodeEffects(b []byte) ([]Effect, error) {
+func DecodeEffects(b []byte) ([]Effect, error) { return DecodeDamaged(b, nil) }
+
+// DecodeDamaged is DecodeEffects for rows that may be damaged: it leaves out inodes whose
+// value cannot be decoded, and calls bad for them.
+func DecodeDamaged(b []byte, bad func(ino Ino, err error)) ([]Effect, error) {
 	var effects []Effect
 	d := decoder{rest: b}
 	for len(d.rest) > 0 {
 		at := len(b) - len(d.rest)
 		e := d.effect()
+		var damaged *inodeError
+		if bad != nil && errors.As(d.err, &damaged) {
+			d.err = nil
+			bad(e.Ino, damaged)
+			continue
+		}
 		if d.err != nil {
 			return nil, fmt.Errorf("effect %q at byte %d: %w", rune(e.Kind), at, d.err)
 		}
@@ -111,6 +121,12 @@ func DecodeEffects(b []byte) ([]Effect, error) {
 	}
 	return effects, nil
 }
+
+// inodeError says that a whole inode value was read and makes no sense.
+type inodeError struct{ error }
+
+// Unwrap gives the cause.
+func (e *inodeError) Unwrap() error { return e.error }
 
 var (
 	errShort = errors.New("cut short")
@@ -165,7 +181,10 @@ func (d *decoder) effect() Effect {
 		e.Ino = d.ino()
 		value := d.variable(int(d.u8()))
 		if d.err == nil {
-			e.Attr, d.err = DecodeInode(value)
+			var err error
+			if e.Attr, err = DecodeInode(value); err != nil {
+				d.err = &inodeError{err}
+			}
 		}
 	case EffectInodeGone, EffectTargetGone:
 		e.Ino = d.ino()

@@ -242,6 +242,17 @@ func keysOf(c meta.Change) []key {
 		return []key{inodeKey(c.Dir)}
 	case meta.Restore:
 		return []key{inodeKey(c.Orphan.Ino), inodeKey(c.Parent), entryKey(c.Parent, c.Name)}
+	case meta.Repair:
+		var keys []key
+		for i := range c.Effects {
+			switch e := &c.Effects[i]; e.Kind {
+			case meta.EffectEntry, meta.EffectEntryGone:
+				keys = append(keys, inodeKey(e.Parent), entryKey(e.Parent, e.Name))
+			default:
+				keys = append(keys, inodeKey(e.Ino))
+			}
+		}
+		return keys
 	default:
 		return nil
 	}

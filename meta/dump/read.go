@@ -145,7 +145,7 @@ func (l *loader) log(ctx context.Context, b []byte) error {
 	}
 	from := l.state
 	for i := range entries {
-		if err := advance(&l.state, &entries[i]); err != nil {
+		if _, err := advance(&l.state, &entries[i]); err != nil {
 			return l.in.damaged(err)
 		}
 	}

@@ -30,6 +30,9 @@ type Options struct {
 	Rows int
 	// Records bounds one question for the log; default 1000.
 	Records int
+	// Damaged, if not nil, is called for inodes whose value cannot be decoded, which are then
+	// left out of what Copy gives. Otherwise they are an error.
+	Damaged func(ino meta.Ino, err error)
 	// Program is written down as what made the dump.
 	Program string
 	// Progress, if not nil, is told how many inodes are done, and of how many.
@@ -76,73 +79,36 @@ func Write(ctx context.Context, w io.Writer, src Source, opts Options) (Summary,
 	if err != nil {
 		return Summary{}, err
 	}
-	d := &dumper{src: src, opts: &opts, out: out, state: from}
+	d := &dumper{out: out}
 	created := opts.Now().UTC().Truncate(time.Second)
 	if err := d.json(partHeader, header{Volume: v, From: stateOf(&from), Created: created, Program: opts.Program}); err != nil {
 		return Summary{}, err
 	}
-	if err := d.copyAll(ctx); err != nil {
+	opts.Damaged = nil
+	at, err := Copy(ctx, src, from, d, opts)
+	if err != nil {
 		return Summary{}, err
 	}
 	d.counts.Parts = out.parts
-	last := end{State: stateOf(&d.state), Counts: d.counts, SHA256: hex.EncodeToString(out.sum.Sum(nil))}
+	last := end{State: stateOf(&at), Counts: d.counts, SHA256: hex.EncodeToString(out.sum.Sum(nil))}
 	if err := d.json(partEnd, last); err != nil {
 		return Summary{}, err
 	}
 	return Summary{
-		Volume: v.Name, ID: v.ID, Position: d.state.Position, Created: created,
-		Used: d.state.Usage, Counts: d.counts, Bytes: out.bytes,
+		Volume: v.Name, ID: v.ID, Position: at.Position, Created: created,
+		Used: at.Usage, Counts: d.counts, Bytes: out.bytes,
 	}, nil
 }
 
 // dumper is a Write under way.
 type dumper struct {
-	src    Source
-	opts   *Options
 	out    *partWriter
 	counts Counts
-	state  meta.State // after the last record written
 }
 
-// copyAll writes all rows, and after each part of them the records that were made since the
-// one before. A row that is newer than a record which follows it is made so again by
-// later ones, for they are absolute; a record never comes after rows that are older
-// than itself, because it was read before them.
-func (d *dumper) copyAll(ctx context.Context) error {
-	for cursor := meta.Cursor(nil); ; {
-		batch, err := d.src.Scan(ctx, cursor, d.opts.Rows)
-		if err != nil {
-			return fmt.Errorf("scan: %w", err)
-		}
-		if err := d.rows(batch.Effects); err != nil {
-			return err
-		}
-		head, err := d.src.State(ctx)
-		if err != nil {
-			return err
-		}
-		if err := d.follow(ctx, head.Position); err != nil {
-			return err
-		}
-		d.opts.Progress(batch.Done, max(batch.Done, batch.Total))
-		if cursor = batch.Next; cursor == nil {
-			return nil
-		}
-	}
-}
-
-func (d *dumper) rows(b []byte) error {
-	effects, err := meta.DecodeEffects(b)
-	if err != nil {
-		return fmt.Errorf("scan: %w", err)
-	}
+// Rows implements Sink.
+func (d *dumper) Rows(effects []meta.Effect) error {
 	d.counts.rows(effects)
-	if len(b) <= fullPartBytes {
-		if len(b) == 0 {
-			return nil
-		}
-		return d.out.part(partRows, b)
-	}
 	var part []byte
 	for i := range effects {
 		if part = meta.AppendEffect(part, &effects[i]); len(part) < fullPartBytes && i+1 < len(effects) {
@@ -156,48 +122,19 @@ func (d *dumper) rows(b []byte) error {
 	return nil
 }
 
-// follow writes the records up to a position.
-func (d *dumper) follow(ctx context.Context, to meta.Position) error {
-	for d.state.Position.Before(to) {
-		entries, err := d.src.Tail(ctx, d.state.Position, d.opts.Records, 0)
-		if err != nil {
-			return fmt.Errorf("log: %w", err)
+// Records implements Sink.
+func (d *dumper) Records(entries []meta.LogEntry, _ []meta.Record) error {
+	var part []byte
+	for i := range entries {
+		d.counts.Records++
+		if part = appendEntry(part, &entries[i]); len(part) < fullPartBytes && i+1 < len(entries) {
+			continue
 		}
-		if len(entries) == 0 {
-			return fmt.Errorf("log: nothing follows %s, and the state is at %s: %w", d.state.Position, to, meta.ErrGap)
+		if err := d.out.part(partLog, part); err != nil {
+			return err
 		}
-		var part []byte
-		for i := range entries {
-			if err := advance(&d.state, &entries[i]); err != nil {
-				return err
-			}
-			d.counts.Records++
-			if part = appendEntry(part, &entries[i]); len(part) < fullPartBytes && i+1 < len(entries) {
-				continue
-			}
-			if err := d.out.part(partLog, part); err != nil {
-				return err
-			}
-			part = part[:0]
-		}
+		part = part[:0]
 	}
-	return nil
-}
-
-// advance moves a state over a record, which must follow it.
-func advance(s *meta.State, e *meta.LogEntry) error {
-	if e.Position.Seq != s.Position.Seq+1 || e.Position.Epoch < s.Position.Epoch {
-		return fmt.Errorf("%w: %s follows %s", meta.ErrGap, e.Position, s.Position)
-	}
-	chain, ok := meta.CheckChain(s.Chain, e.Raw)
-	if !ok {
-		return fmt.Errorf("%w: checksum of record %s", meta.ErrDiverged, e.Position)
-	}
-	r, err := meta.DecodeRecord(e.Raw)
-	if err != nil {
-		return fmt.Errorf("record %s: %w", e.Position, err)
-	}
-	s.Position, s.Chain, s.Counters = e.Position, chain, r.After
 	return nil
 }
 

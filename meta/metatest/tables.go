@@ -63,6 +63,8 @@ func runTables(t *testing.T, cfg Config) {
 		"QuotaRename":   testQuotaRename,
 		"QuotaLinks":    testQuotaLinks,
 		"QuotaCounting": testQuotaCounting,
+		"Repair":        testRepair,
+		"RepairRefused": testRepairRefused,
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := &table{t: t, p: newPair(t, cfg, nil)}

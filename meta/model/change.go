@@ -55,7 +55,7 @@ func (v *volume) mayChange(session meta.SessionID, c meta.Change) error {
 		return err
 	}
 	switch c.(type) {
-	case meta.Settings, meta.EndOtherSession, meta.SetQuota, meta.Count:
+	case meta.Settings, meta.EndOtherSession, meta.SetQuota, meta.Count, meta.Repair:
 		if session == 0 {
 			return nil
 		}
@@ -117,6 +117,8 @@ func (s *staged) run(c meta.Change) (meta.Ino, syscall.Errno) {
 		return c.Dir, s.setQuota(&c)
 	case meta.Count:
 		return c.Dir, s.count(&c)
+	case meta.Repair:
+		return 0, s.repair(&c)
 	case meta.Settings:
 		s.add(meta.Effect{Kind: meta.EffectSetting, Name: volumeSetting, Value: encodeJSON(c.Volume)})
 		return 0, 0

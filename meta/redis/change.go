@@ -145,6 +145,8 @@ func (e *Engine) arguments(c meta.Change, now time.Time) (string, []any, error) 
 		return "quota", []any{uint64(c.Dir), append48(b, c.Limit.Inodes)}, nil
 	case meta.Count:
 		return "count", []any{uint64(c.Dir)}, nil
+	case meta.Repair:
+		return "repair", repairArgs(&c), nil
 	case meta.Settings:
 		text, err := json.Marshal(c.Volume)
 		return "settings", []any{text}, err
@@ -224,6 +226,20 @@ func clearSetID(clears bool) byte {
 		return 1
 	}
 	return 0
+}
+
+func repairArgs(c *meta.Repair) []any {
+	var expect, rows, free []byte
+	for i := range c.Expect {
+		expect = meta.AppendEffect(expect, &c.Expect[i])
+	}
+	for i := range c.Effects {
+		rows = meta.AppendEffect(rows, &c.Effects[i])
+	}
+	for _, s := range c.Free {
+		free = binary.BigEndian.AppendUint32(append(append48(free, s.ID), s.Home), s.Size)
+	}
+	return []any{expect, rows, free, c.Bytes, c.Inodes, uint64(c.NextIno), c.NextSlice}
 }
 
 func sessionBytes(id meta.SessionID) []byte { return binary.BigEndian.AppendUint64(nil, uint64(id)) }

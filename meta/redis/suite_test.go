@@ -52,6 +52,7 @@ func newVolume(t testing.TB, clock func() time.Time) metatest.Volume {
 		Check: func(t testing.TB) {
 			checkPages(t, keysAt(t, address))
 			checkReplay(t, address)
+			checkSound(t, address)
 		},
 	}
 }
