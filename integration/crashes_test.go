@@ -55,6 +55,13 @@ func (s *crashSites) crash(part int) string {
 	case 2:
 		s.runner.Kill()
 		s.startRunner()
+		// It gives up when there is no Redis to begin with: a service would start it again.
+		harness.Eventually(s.t, "the runner", time.Minute, func() bool {
+			if !s.runner.Running() {
+				s.startRunner()
+			}
+			return strings.Contains(s.runner.Log(), "mirror runs")
+		})
 		return "the runner"
 	case 3:
 		s.serverA.Kill()

@@ -149,7 +149,7 @@ func mayBeSent(err error) bool {
 // isPassing reports whether the server refused a call for a reason that passes: it is
 // loading its file, or another server is about to take its place. Nothing was done.
 func isPassing(err error) bool {
-	for _, prefix := range []string{"LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "BUSY", "NOREPLICAS"} {
+	for _, prefix := range []string{"LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "BUSY", "NOREPLICAS", "EXECABORT"} {
 		if goredis.HasErrorPrefix(err, prefix) {
 			return true
 		}
