@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -48,5 +49,32 @@ func TestRevisionRisesWithTheLibrary(t *testing.T) {
 	}
 	if err := os.WriteFile(recorded, []byte(now+"\n"), 0o644); err != nil { //nolint:gosec // of the source tree
 		t.Fatal(err)
+	}
+}
+
+// All files are one chunk: a name that two of them define would mean one thing to the functions
+// before the second and another to those after it.
+func TestLibraryDefinesEachNameOnce(t *testing.T) {
+	files, err := filepath.Glob("lua/*.lua")
+	if err != nil {
+		t.Fatal(err)
+	}
+	definition := regexp.MustCompile(`(?m)^local (?:function )?(\w+)`)
+	where := map[string]string{}
+	for _, name := range files {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		outer, _, _ := strings.Cut(string(text), "\ndo\n") // a block's own names are nobody else's
+		for _, m := range definition.FindAllStringSubmatch(outer, -1) {
+			if other := where[m[1]]; other != "" {
+				t.Errorf("%s and %s both define %s", other, name, m[1])
+			}
+			where[m[1]] = name
+		}
+	}
+	if len(where) < 50 {
+		t.Errorf("found %d names: the search is broken", len(where))
 	}
 }

@@ -44,6 +44,9 @@ local PAGE = 128 -- most entries of a page
 local SPREAD = 1000 -- most arguments that are spread into one call
 local EXTENT = 23 -- bytes of an extent
 
+-- hex names a session in a key.
+local function hex(session) return format('%08x%08x', read('>I4I4', session)) end
+
 -- T holds the functions on rows, the only ones that write tables. Operations
 -- and the replay of records both use them, so that both leave the same keys.
 -- p is the prefix of the volume's keys.
@@ -282,18 +285,18 @@ function T.put_session(p, session, info) call('HSET', p .. 'v', 's' .. session, 
 
 -- open_key names the set of inodes that a session has open.
 function T.open_key(p, session)
-  return p .. 'u' .. string.format('%08x%08x', read('>I4I4', session))
+  return p .. 'u' .. hex(session)
 end
 
 -- expect_late marks a session whose start was sent more than once. When it has ended,
 -- nothing else tells that a request that comes after all must not start it again. None is on
 -- its way for an hour.
 function T.expect_late(p, session)
-  call('SET', p .. 'e' .. string.format('%08x%08x', read('>I4I4', session)), '', 'PX', 3600000)
+  call('SET', p .. 'e' .. hex(session), '', 'PX', 3600000)
 end
 
 function T.may_come_late(p, session)
-  return call('EXISTS', p .. 'e' .. string.format('%08x%08x', read('>I4I4', session))) == 1
+  return call('EXISTS', p .. 'e' .. hex(session)) == 1
 end
 
 -- What this server's process knows of the sessions of a volume: when it began to, and which

@@ -3,13 +3,10 @@
 --
 -- A call that may change something begins with session 8, slot I2, number I4. The last
 -- answer of each slot is kept for a resend, and a number that comes late is refused.
+do
+
 local MAXOWNERS, MAXRANGES = 4096, 16384
 local MAXWAITING, LEASE, PATIENCE = 1024, 10000, 5000 -- waiters of a file; ms
-
--- K holds the functions on locks.
-local K = {}
-
-local function hex(session) return format('%08x%08x', read('>I4I4', session)) end
 
 -- begin checks volume, session and number of a call. It returns the call, or nil and the answer.
 function K.begin(keys, head, time)
@@ -81,11 +78,11 @@ local function in_the_way(k, rows, me, q, take)
   for i = 1, #rows, 2 do
     local field, value = rows[i], rows[i + 1]
     local ah, al, lh, ll, kind = nil, nil, nil, nil, nil
-    if field ~= me then ah, al, lh, ll, kind = clash(value, q) end
+    if field ~= me then ah, al, lh, ll, kind = K.clash(value, q) end
     local session = sub(field, 1, 8)
     local counts = ah and standing(k, session)
     if counts == 'yes' then
-      if not best or less(ah, al, bh, bl) or ah == bh and al == bl and sub(field, 9) < by then
+      if not best or K.is_before(ah, al, bh, bl) or ah == bh and al == bl and sub(field, 9) < by then
         best = field .. sub(value, 1, 4) .. pack('>I4I4I4I4B', ah, al, lh, ll, kind)
         bh, bl, by = ah, al, sub(field, 9)
       end
@@ -119,7 +116,7 @@ local function wish(text, i)
 end
 
 local function meet(a, b)
-  return (a.type == 2 or b.type == 2) and not less(a.lh, a.ll, b.fh, b.fl) and not less(b.lh, b.ll, a.fh, a.fl)
+  return (a.type == 2 or b.type == 2) and not K.is_before(a.lh, a.ll, b.fh, b.fl) and not K.is_before(b.lh, b.ll, a.fh, a.fl)
 end
 
 -- queue lists who waits for a file, the first first: who, its wish, its ticket and since when.
@@ -196,7 +193,7 @@ end
 -- holders adds to a list who holds what an owner's wish on a file cannot go with.
 local function holders(k, list, rows, me, q)
   for i = 1, #rows, 2 do
-    if rows[i] ~= me and clash(rows[i + 1], q) and standing(k, sub(rows[i], 1, 8)) == 'yes' then
+    if rows[i] ~= me and K.clash(rows[i + 1], q) and standing(k, sub(rows[i], 1, 8)) == 'yes' then
       list[#list + 1] = rows[i]
     end
   end
@@ -244,7 +241,7 @@ define('lock_set', function(keys, args)
   local mine = own(rows, k.me)
   if q.type == 0 then
     if mine then
-      put(k, k.me, k.member, with(mine, q))
+      put(k, k.me, k.member, K.with(mine, q))
       K.wake(k)
     end
     return K.answer(k, 'G')
@@ -270,8 +267,8 @@ define('lock_set', function(keys, args)
     return K.answer(k, 'W')
   end
   if flags >= 4 then unwait(k, id) end
-  local value = with(mine or pid, q)
-  if ranges_in(value) > MAXRANGES or not mine and #rows >= 2 * MAXOWNERS then return K.answer(k, 'F') end
+  local value = K.with(mine or pid, q)
+  if K.ranges_in(value) > MAXRANGES or not mine and #rows >= 2 * MAXOWNERS then return K.answer(k, 'F') end
   put(k, k.me, k.member, pid .. sub(value, 5))
   if q.type == 1 then K.wake(k) end
   return K.answer(k, 'G')
@@ -294,12 +291,12 @@ define('lock_assert', function(keys, args)
   local kind, owner, ino, pid = read('>c1c8I6c4', a, 15)
   K.file(k, kind, owner, ino)
   local rows, value = call('HGETALL', k.rows), pid .. args[2]
-  local mine, n = own(rows, k.me), ranges_in(value)
+  local mine, n = own(rows, k.me), K.ranges_in(value)
   if mine ~= value and n > 0 then
     -- Work is bounded: who claims very much from among very many has lost it.
     if n * #rows > 40000 and n * #rows > 2 * n then return K.answer(k, 'H' .. string.rep('\0', 37)) end
     for i = 0, n - 1 do
-      local other = in_the_way(k, rows, k.me, wish(value, 5 + i * LOCK), true)
+      local other = in_the_way(k, rows, k.me, wish(value, 5 + i * K.LOCK), true)
       if other then return K.answer(k, 'H' .. other) end
     end
   end
@@ -366,3 +363,5 @@ define('lock_sweep', function(keys, args)
   end
   return found
 end, FREES)
+
+end

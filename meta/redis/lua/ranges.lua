@@ -3,31 +3,35 @@
 --
 -- Positions go to 2^63, which no number here can hold; so each is two, the upper and the
 -- lower 32 bits. A wish q is a range: fh, fl its first byte, lh, ll its last, type.
-local LOCK = 17
+local K = {LOCK = 17} -- the functions on locks
 
-local function less(ah, al, bh, bl) return ah < bh or ah == bh and al < bl end
+do
 
-local function ranges_in(value) return (#value - 4) / LOCK end
+local LOCK = K.LOCK
+
+function K.is_before(ah, al, bh, bl) return ah < bh or ah == bh and al < bl end
+
+function K.ranges_in(value) return (#value - 4) / LOCK end
 
 local function range_at(value, i) return read('>I4I4I4I4B', value, 5 + i * LOCK) end
 
 -- search finds the first range, counted from 0, that ends at or after a position.
 local function search(value, h, l)
-  local low, high = 0, ranges_in(value)
+  local low, high = 0, K.ranges_in(value)
   while low < high do
     local middle = (low + high - (low + high) % 2) / 2
     local bh, bl = read('>I4I4', value, 13 + middle * LOCK)
-    if less(bh, bl, h, l) then low = middle + 1 else high = middle end
+    if K.is_before(bh, bl, h, l) then low = middle + 1 else high = middle end
   end
   return low
 end
 
 -- clash returns the first range of a value that another owner's wish cannot go with.
-local function clash(value, q)
+function K.clash(value, q)
   if q.type == 0 then return nil end
-  for i = search(value, q.fh, q.fl), ranges_in(value) - 1 do
+  for i = search(value, q.fh, q.fl), K.ranges_in(value) - 1 do
     local ah, al, bh, bl, kind = range_at(value, i)
-    if less(q.lh, q.ll, ah, al) then return nil end
+    if K.is_before(q.lh, q.ll, ah, al) then return nil end
     if kind == 2 or q.type == 2 then return ah, al, bh, bl, kind end
   end
 end
@@ -45,25 +49,25 @@ end
 
 -- with gives a value after its owner has locked q, or released it (type 0): what was there
 -- is split, and neighbours of one type become one range.
-local function with(value, q)
+function K.with(value, q)
   local fh, fl, lh, ll = q.fh, q.fl, q.lh, q.ll
-  local i, n = search(value, pred(fh, fl)), ranges_in(value)
+  local i, n = search(value, pred(fh, fl)), K.ranges_in(value)
   local head, left, right = sub(value, 1, 4 + i * LOCK), '', ''
   while i < n do
     local ah, al, bh, bl, kind = range_at(value, i)
     local nh, nl = succ(lh, ll)
-    if less(nh, nl, ah, al) then break end
+    if K.is_before(nh, nl, ah, al) then break end
     if kind == q.type then
-      if less(ah, al, fh, fl) then fh, fl = ah, al end
-      if less(lh, ll, bh, bl) then lh, ll = bh, bl end
+      if K.is_before(ah, al, fh, fl) then fh, fl = ah, al end
+      if K.is_before(lh, ll, bh, bl) then lh, ll = bh, bl end
     else
-      if less(ah, al, fh, fl) then
+      if K.is_before(ah, al, fh, fl) then
         local ph, pl = pred(fh, fl)
-        if less(bh, bl, ph, pl) then ph, pl = bh, bl end
+        if K.is_before(bh, bl, ph, pl) then ph, pl = bh, bl end
         left = left .. pack('>I4I4I4I4B', ah, al, ph, pl, kind)
       end
-      if less(lh, ll, bh, bl) then
-        if less(nh, nl, ah, al) then nh, nl = ah, al end
+      if K.is_before(lh, ll, bh, bl) then
+        if K.is_before(nh, nl, ah, al) then nh, nl = ah, al end
         right = right .. pack('>I4I4I4I4B', nh, nl, bh, bl, kind)
       end
     end
@@ -71,4 +75,6 @@ local function with(value, q)
   end
   local middle = q.type == 0 and '' or pack('>I4I4I4I4B', fh, fl, lh, ll, q.type)
   return head .. left .. middle .. right .. sub(value, 5 + i * LOCK)
+end
+
 end

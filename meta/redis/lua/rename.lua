@@ -70,8 +70,8 @@ local function exchange(c, m)
   set_name(c, m.new, m.new_name, m.ino, kind, 0, -dirs)
 end
 
--- move takes a name to another place, where what it replaces loses its name.
-local function move(c, m)
+-- move_name takes a name to another place, where what it replaces loses its name.
+local function move_name(c, m)
   local new = number(m.new)
   C.put(c, m.ino, moved_to(c, rename_names(c, m.ino, m.v, number(m.old), new), new))
   local kind = kind_of(m.v)
@@ -111,7 +111,7 @@ change('rename', function(c, args)
     if no then return no end
     no = move_charges(c, m, false)
     if no then return no end
-    move(c, m)
+    move_name(c, m)
   end
   return C.finish(c, m.ino)
 end)

@@ -7,65 +7,65 @@ local function entry_at(p, parent, name)
   return (T.find(p, dec(parent), name, next_page(dir)))
 end
 
--- Q[kind] looks whether the row of the effect whose fields begin at i of s is as the effect
+-- STANDS[kind] looks whether the row of the effect whose fields begin at i of s is as the effect
 -- says. It returns where the next effect begins, and whether it is so.
-local Q = {}
+local STANDS = {}
 
-function Q.I(p, s, i)
+function STANDS.I(p, s, i)
   local ino, n = read('>I6B', s, i)
   local v = T.inode(p, ino)
   return i + 7 + n, v and logical(v) == sub(s, i + 7, i + 6 + n)
 end
 
-function Q.i(p, s, i)
+function STANDS.i(p, s, i)
   return i + 6, not T.inode(p, (read('>I6', s, i)))
 end
 
-function Q.D(p, s, i)
+function STANDS.D(p, s, i)
   local parent, n = read('>I6B', s, i)
   local kind, ino = read('>BI6', s, i + 7 + n)
   return i + 14 + n, entry_at(p, parent, sub(s, i + 7, i + 6 + n)) == dec(ino * 16 + kind)
 end
 
-function Q.d(p, s, i)
+function STANDS.d(p, s, i)
   local parent, n = read('>I6B', s, i)
   return i + 7 + n, not entry_at(p, parent, sub(s, i + 7, i + 6 + n))
 end
 
-function Q.R(p, s, i)
+function STANDS.R(p, s, i)
   local slice, n = read('>I6I4', s, i)
   return i + 10, number(call('HGET', p .. 'r', slice) or 0) == n
 end
 
-function Q.O(p, s, i)
+function STANDS.O(p, s, i)
   local ms, ino, parent, n = read('>I6I6I6B', s, i)
   local found, place = T.orphan(p, ino)
   return i + 19 + n, found == ms and place == pack('>I6', parent) .. sub(s, i + 19, i + 18 + n)
 end
 
-function Q.o(p, s, i)
+function STANDS.o(p, s, i)
   local _, ino, _, n = read('>I6I6I6B', s, i)
   return i + 19 + n, not T.orphan(p, ino)
 end
 
-function Q.F(p, s, i)
+function STANDS.F(p, s, i)
   local seq, ms, n = read('>I6I6I4', s, i)
   local member = T.freed(p, seq, ms)
   return i + 16 + 11 * n, member and sub(member, 7) == sub(s, i + 16, i + 15 + 11 * n)
 end
 
-function Q.Q(p, s, i)
+function STANDS.STANDS(p, s, i)
   return i + 44, call('HGET', p .. 'q', dec((read('>I6', s, i)))) == sub(s, i + 6, i + 43)
 end
 
-function Q.N(p, s, i)
+function STANDS.N(p, s, i)
   return i + 11, T.knows(p, (read('>I6', s, i)))
 end
 
 local function as_expected(p, s)
   local i, same = 1, true
   while i <= #s and same do
-    i, same = Q[sub(s, i, i)](p, s, i + 1)
+    i, same = STANDS[sub(s, i, i)](p, s, i + 1)
   end
   return same
 end
