@@ -124,50 +124,78 @@ func (fs *FS) compacts(ctx context.Context) {
 }
 
 // compact writes what a chunk holds into one slice, if its list has more than least extents
-// and gets half as long by that, and returns how many bytes were written. A list
-// that somebody else has rewritten or cut off meanwhile stays as it is.
+// and gets half as long by that, and returns how many bytes were written.
 func (fs *FS) compact(ctx context.Context, p place, least int) (int, error) {
-	node, lists, err := fs.engine.Extents(ctx, p.ino, p.index, 1)
-	if errors.Is(err, syscall.ENOENT) || err == nil && (len(lists) == 0 || len(lists[0].Extents) <= least) {
-		return 0, nil
-	}
-	if err != nil {
+	c, err := fs.compaction(ctx, p, least)
+	if err != nil || len(c.Old) == 0 {
 		return 0, err
 	}
-	old := lists[0].Extents
-	if uint64(p.index)*chunk.Bytes >= node.Attr.Size || len(old) > meta.MaxChunkExtents {
-		return 0, nil
+	written := 0
+	for i := range c.New {
+		written += int(c.New[i].Len)
 	}
-	runs := runsOf(flatten(old))
+	in := fs.table.acquire(p.ino)
+	defer fs.table.release(in)
+	held, cancel := detached(ctx, fs.opts.FlushTimeout)
+	defer cancel()
+	if err := in.hold(held); err != nil {
+		return written, err
+	}
+	defer in.letGo()
+	return written, fs.replace(held, in, c)
+}
+
+// compaction writes what a chunk holds into one slice. The change has no extents when there
+// is nothing to be gained.
+func (fs *FS) compaction(ctx context.Context, p place, least int) (meta.Compact, error) {
+	none := meta.Compact{}
+	node, lists, err := fs.engine.Extents(ctx, p.ino, p.index, 1)
+	switch {
+	case errors.Is(err, syscall.ENOENT):
+		return none, nil
+	case err != nil:
+		return none, err
+	case len(lists) == 0 || len(lists[0].Extents) <= least || len(lists[0].Extents) > meta.MaxChunkExtents:
+		return none, nil
+	case uint64(p.index)*chunk.Bytes >= node.Attr.Size:
+		return none, nil
+	}
+	old := lists[0].Extents
+	m := flatten(old)
+	runs := runsOf(m)
 	if len(runs) > len(old)/2 {
-		return 0, nil
+		return none, nil
 	}
 	id, err := fs.slices.take(ctx, fs)
 	if err != nil {
-		return 0, err
+		return none, err
 	}
 	w := fs.blocks.NewWriter(id, fs.opts.Home, fs.nextSlice)
 	defer w.Abort() // does nothing after Close
-	list, err := fs.rewrite(ctx, w, flatten(old), runs)
+	list, err := fs.rewrite(ctx, w, m, runs)
 	if err != nil {
-		return 0, err
+		return none, err
 	}
-	written := int(w.Len())
-	res, err := fs.send(ctx, meta.Compact{Ino: p.ino, Index: p.index, Old: old, New: list})
-	switch {
-	case errors.Is(err, syscall.EAGAIN), errors.Is(err, syscall.ENOENT):
-		return written, nil // what was written is for garbage collection
-	case err != nil:
-		return written, err
+	return meta.Compact{Ino: p.ino, Index: p.index, Old: old, New: list}, nil
+}
+
+// replace makes a compaction. A list that somebody else has rewritten or cut off meanwhile
+// stays as it is, and what was written is for garbage collection. in.flushing is held, so
+// that no later change of this client is noted before.
+func (fs *FS) replace(ctx context.Context, in *inode, c meta.Compact) error {
+	res, err := fs.send(ctx, c)
+	if errors.Is(err, syscall.EAGAIN) || errors.Is(err, syscall.ENOENT) {
+		return nil
+	}
+	if err != nil {
+		return err
 	}
 	fs.metrics.compactions.Inc()
 	fs.learn(&res, 0)
-	if in := fs.table.get(p.ino); in != nil { // the version is the same, the extents are not
-		in.mu.Lock()
-		in.forgetExtents()
-		in.mu.Unlock()
-	}
-	return written, nil
+	in.mu.Lock() // the version is the same, the extents are not
+	in.forgetExtents()
+	in.mu.Unlock()
+	return nil
 }
 
 // runsOf gives the ranges of a chunk that hold data, short holes included.

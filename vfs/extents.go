@@ -59,7 +59,10 @@ func (m *extentMap) insert(e chunk.Extent) {
 	if i < j && end(&m.list[j-1]) > end(&e) {
 		right := m.list[j-1]
 		cut := end(&e) - right.Pos
-		right.Pos, right.Off, right.Len = right.Pos+cut, right.Off+cut, right.Len-cut
+		right.Pos, right.Len = right.Pos+cut, right.Len-cut
+		if right.Slice != 0 {
+			right.Off += cut
+		}
 		put = append(put, right)
 	}
 	m.list = slices.Replace(m.list, i, j, put...)

@@ -124,7 +124,11 @@ func (fs *FS) commit(ctx context.Context, in *inode, c meta.Commit) error {
 			}
 			c = rest
 		default: // the chunk's list is full
-			if _, err := fs.compact(ctx, place{c.Ino, c.Chunks[0].Index}, 0); err != nil {
+			full, err := fs.compaction(ctx, place{c.Ino, c.Chunks[0].Index}, 0)
+			if err == nil && len(full.Old) > 0 {
+				err = fs.replace(ctx, in, full)
+			}
+			if err != nil {
 				return err
 			}
 		}

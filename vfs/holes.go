@@ -103,7 +103,8 @@ func (f *File) zeroPart(at, end, size uint64) (more bool) {
 		fs.dirty.add(fs, in)
 	}
 	act.hole(at, end)
-	act.size, act.end = max(act.size, size), max(act.end, size)
+	act.end = max(act.end, size)
+	act.size = act.end // what was written before may be taken away here, and made the file that long
 	act.changed = fs.now()
 	act.mtime = act.changed
 	act.clearSetID = act.clearSetID || f.clearSetID.Load()

@@ -35,14 +35,19 @@ const childEnv = "MIRRORFS_FUSE_CHILD"
 // childConfig says what a child serves: the same volume at each of Dirs, each by
 // a client of its own.
 type childConfig struct {
-	Dirs    []string
-	Meta    string // address of Redis
-	Bucket  string // directory
-	Cache   string // directory above those of the caches of each client; empty is a cache in memory
-	Volume  string
-	Subdir  string        // shown as root
-	Timeout time.Duration // of attributes and entries
-	AttrAge time.Duration // of vfs.Options
+	Dirs   []string
+	Meta   string // address of Redis
+	Bucket string // directory
+	Cache  string // directory above those of the caches of each client; empty is a cache in memory
+	// CacheBytes limits the cache on disk; negative is no cache at all.
+	CacheBytes int64
+	// FlushAge and CompactExtents are vfs.Options'.
+	FlushAge       time.Duration
+	CompactExtents int
+	Volume         string
+	Subdir         string        // shown as root
+	Timeout        time.Duration // of attributes and entries
+	AttrAge        time.Duration // of vfs.Options
 	// NegativeTimeout, ReadOnly and Grace are fuse.Options'.
 	NegativeTimeout time.Duration
 	ReadOnly        bool
@@ -122,6 +127,7 @@ func (c *childConfig) serve(ctx context.Context, dir string, store object.Store,
 	defer closeBlocks()
 	opts := vfs.Options{
 		Engine: engine, Blocks: blocks, ReadOnly: c.ReadOnly, Logger: log, AttrAge: c.AttrAge,
+		FlushAge: c.FlushAge, CompactExtents: c.CompactExtents, CompactOnRead: true,
 		Session: meta.SessionInfo{Host: "test", PID: os.Getpid(), Kind: "mount", Mount: dir, Version: "test", Started: time.Now()},
 	}
 	if c.Subdir != "" {
@@ -156,8 +162,10 @@ func (c *childConfig) serve(ctx context.Context, dir string, store object.Store,
 func (c *childConfig) blocks(dir string, store object.Store) (*chunk.Blocks, func(), error) {
 	var cache chunk.Cache = chunk.NewMemCache(256 << 20)
 	closeCache := func() {}
-	if c.Cache != "" {
-		disk, err := chunk.OpenDiskCache(filepath.Join(c.Cache, filepath.Base(filepath.Dir(dir))), chunk.DiskOptions{})
+	if c.CacheBytes < 0 {
+		cache = nil
+	} else if c.Cache != "" {
+		disk, err := chunk.OpenDiskCache(filepath.Join(c.Cache, filepath.Base(filepath.Dir(dir))), chunk.DiskOptions{LimitBytes: c.CacheBytes})
 		if err != nil {
 			return nil, nil, err
 		}

@@ -16,6 +16,9 @@ type Target struct {
 	Dir string
 	// Foreign says that FS is not ours: tests of our own limits are left out.
 	Foreign bool
+	// Flags are for every open of the test of random bytes: O_DIRECT, say, with which
+	// nothing is mapped.
+	Flags int
 	// Entries is the size of the largest directory to make; default 3,000.
 	Entries int
 	// Steps is the length of each random run; default 400.
