@@ -149,16 +149,19 @@ type Usage struct {
 	Inodes uint64 `json:"inodes"`
 }
 
-// Volume is what format decided and nothing changes later, except the sites.
+// Volume is what format decided. Only Trash and the sites change later.
 type Volume struct {
-	Name       string            `json:"name"`
-	ID         string            `json:"id"` // random, to tell two volumes of one name apart
-	BlockBytes int               `json:"block_bytes"`
-	Compress   string            `json:"compress"` // "none", "s2" or "zstd"
-	Trash      time.Duration     `json:"trash"`
-	Created    time.Time         `json:"created"`
-	Sites      map[uint8]Site    `json:"sites"`
-	Extra      map[string]string `json:"extra,omitempty"`
+	Name       string        `json:"name"`
+	ID         string        `json:"id"` // random, to tell two volumes of one name apart
+	BlockBytes int           `json:"block_bytes"`
+	Compress   string        `json:"compress"` // "none", "s2" or "zstd"
+	Trash      time.Duration `json:"trash"`
+	// Grace is how long freed data is kept beyond the trash time, for those who are
+	// reading it; 0 is 10 minutes.
+	Grace   time.Duration     `json:"grace,omitempty"`
+	Created time.Time         `json:"created"`
+	Sites   map[uint8]Site    `json:"sites"`
+	Extra   map[string]string `json:"extra,omitempty"`
 }
 
 // Site is a place where the volume lives. Site 1 is where it was formatted.

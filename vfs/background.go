@@ -89,7 +89,8 @@ func (fs *FS) Run(ctx context.Context) error {
 	all.Go(func() { fs.beats(ctx) })
 	if !fs.opts.ReadOnly {
 		all.Go(func() { fs.flushes(ctx) })
-		all.Go(func() { fs.purges(ctx) })
+		all.Go(func() { fs.endsSessions(ctx) })
+		all.Go(func() { fs.reclaims(ctx) })
 		all.Go(func() { fs.watchQuotas(ctx) })
 		if fs.opts.CompactExtents > 0 {
 			all.Go(func() { fs.compacts(ctx) })
@@ -189,9 +190,9 @@ func (in *inode) due(now int64, age time.Duration) bool {
 	return p.age(now) >= age
 }
 
-// purges cleans up after clients that are gone, until ctx ends, if the engine
-// can tell what there is.
-func (fs *FS) purges(ctx context.Context) {
+// endsSessions ends the sessions of clients that are gone, until ctx ends, if the engine
+// can tell which there are.
+func (fs *FS) endsSessions(ctx context.Context) {
 	purger, ok := fs.engine.(meta.Purger)
 	if !ok {
 		return
@@ -200,8 +201,8 @@ func (fs *FS) purges(ctx context.Context) {
 		if fs.session.era.Load() == 0 {
 			continue
 		}
-		if err := fs.purge(ctx, purger); err != nil && ctx.Err() == nil {
-			fs.log.WarnContext(ctx, "purge failed", errAttr(err))
+		if err := fs.endSessions(ctx, purger); err != nil && ctx.Err() == nil {
+			fs.log.WarnContext(ctx, "sessions of clients that are gone were not ended", errAttr(err))
 		}
 	}
 }

@@ -9,6 +9,7 @@ import (
 
 	"mirrorfs/chunk"
 	"mirrorfs/meta"
+	"mirrorfs/object"
 )
 
 // Options says what an FS stands on and how it behaves. Engine and Blocks are
@@ -42,8 +43,13 @@ type Options struct {
 	// promised: the attributes of a file with buffered data, the absence of
 	// extended attributes, the end of a file at the first append; default 1 s.
 	AttrAge time.Duration
-	// PurgeInterval is how often orphans and dead sessions are cleaned up;
-	// default 1 minute.
+	// Buckets, if not nil, is the store of Blocks: at the source, Run deletes the
+	// blocks there that nobody needs any more, at most ReclaimRate a second;
+	// default 200.
+	Buckets     object.Store
+	ReclaimRate float64
+	// PurgeInterval is how often orphans, freed blocks and dead sessions are cleaned
+	// up; default 1 minute.
 	PurgeInterval time.Duration
 	// BufferedBytes bounds what partial blocks of all files hold before the
 	// oldest are flushed to make room; default 128 MiB. Full blocks are bounded by
@@ -96,6 +102,7 @@ func (o Options) withDefaults() Options {
 	orDefault(&o.FlushAge, 5*time.Second)
 	orDefault(&o.AttrAge, time.Second)
 	orDefault(&o.PurgeInterval, time.Minute)
+	orDefault(&o.ReclaimRate, 200)
 	orDefault(&o.BufferedBytes, 128<<20)
 	orDefault(&o.DirtyExtents, 8192)
 	orDefault(&o.ReserveSlices, 1024)
@@ -107,7 +114,7 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-func orDefault[T int | int64 | uint32 | time.Duration](v *T, d T) {
+func orDefault[T int | int64 | uint32 | float64 | time.Duration](v *T, d T) {
 	if *v <= 0 {
 		*v = d
 	}

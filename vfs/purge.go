@@ -3,56 +3,75 @@ package vfs
 import (
 	"context"
 	"errors"
+	"log/slog"
+	"math/rand/v2"
 	"syscall"
 	"time"
 
 	"mirrorfs/meta"
+	"mirrorfs/vfs/reclaim"
 )
 
-const (
-	// purgeBatch is how many orphans are asked for at once.
-	purgeBatch = 256
-	// maxPurged is how many are purged in one go at most.
-	maxPurged = 4096
-	// sessionGrace is how long after its last heartbeat ran out a session is
-	// ended by others: long enough for a client that was cut off to come back and
-	// find its kept replies.
-	sessionGrace = 10 * time.Minute
-)
+// sessionGrace is how long after its last heartbeat ran out a session is
+// ended by others: long enough for a client that was cut off to come back and
+// find its kept replies.
+const sessionGrace = 10 * time.Minute
 
-// purge ends dead sessions and removes orphans whose time is up. Several
-// clients may do so at once: each orphan goes once.
-func (fs *FS) purge(ctx context.Context, purger meta.Purger) error {
-	if err := fs.endSessions(ctx, purger); err != nil {
-		return err
-	}
-	ctx, cancel := context.WithTimeout(ctx, fs.opts.PurgeInterval+fs.opts.MetaTimeout)
-	defer cancel()
-	v, err := fs.engine.Volume(ctx)
+// reclaiming is what package reclaim asks of the metadata, under this client's session.
+type reclaiming struct {
+	meta.Engine
+	meta.Purger
+	meta.Reclaimer // nil when the engine has none: then only orphans are purged
+
+	fs *FS
+}
+
+// Change implements reclaim.Meta.
+func (m reclaiming) Change(ctx context.Context, c meta.Change) (meta.Result, error) {
+	return m.fs.send(ctx, c)
+}
+
+// reclaim purges orphans whose time is up, and deletes the blocks of slices that
+// nobody needs any more, as far as no other client is at it.
+func (fs *FS) reclaim(ctx context.Context, purger meta.Purger) error {
+	freed, ok := fs.engine.(meta.Reclaimer)
+	r, err := reclaim.New(reclaim.Options{
+		Meta: reclaiming{Engine: fs.engine, Purger: purger, Reclaimer: freed, fs: fs}, Blocks: fs.opts.Buckets,
+		Home: fs.opts.Home, Yield: true, Rate: fs.opts.ReclaimRate, Now: fs.opts.Now, Logger: fs.log,
+	})
 	if err != nil {
 		return err
 	}
-	before := fs.opts.Now().Add(-max(v.Trash, 2*meta.HeartbeatInterval))
-	var after meta.Orphan
-	for purged := 0; purged < maxPurged; {
-		orphans, err := purger.Orphans(ctx, after, before, purgeBatch)
-		if err != nil || len(orphans) == 0 {
-			return err
-		}
-		gone := 0
-		for _, o := range orphans {
-			_, err := fs.send(ctx, meta.Purge{Orphan: o})
-			switch {
-			case err == nil, errors.Is(err, syscall.ENOENT):
-				gone++
-			case !errors.Is(err, syscall.EBUSY):
-				return err
-			}
-		}
-		purged += gone
-		after = orphans[len(orphans)-1]
+	err = r.Orphans(ctx)
+	if err == nil && ok && fs.opts.Buckets != nil {
+		err = r.Freed(ctx)
 	}
-	return nil
+	did := r.Report()
+	fs.metrics.purged.Add(float64(did.Orphans.Purged))
+	fs.metrics.reclaimed.Add(float64(did.Freed.Deleted.Objects))
+	fs.metrics.reclaimedBytes.Add(float64(did.Freed.Deleted.Bytes))
+	if did.Orphans.Purged > 0 || did.Freed.Deleted.Objects > 0 {
+		fs.log.DebugContext(ctx, "gave space back", slog.Int64("orphans", did.Orphans.Purged),
+			slog.Int64("blocks", did.Freed.Deleted.Objects), slog.Int64("bytes", did.Freed.Deleted.Bytes))
+	}
+	return err
+}
+
+// reclaims calls reclaim until ctx ends, if the engine can tell what there is. The
+// pauses differ, so that of many clients not all begin at once.
+func (fs *FS) reclaims(ctx context.Context) {
+	purger, ok := fs.engine.(meta.Purger)
+	if !ok {
+		return
+	}
+	for pause(ctx, fs.opts.PurgeInterval/2+rand.N(fs.opts.PurgeInterval)) {
+		if fs.session.era.Load() == 0 {
+			continue
+		}
+		if err := fs.reclaim(ctx, purger); err != nil && ctx.Err() == nil {
+			fs.log.WarnContext(ctx, "space could not be given back", errAttr(err))
+		}
+	}
 }
 
 // endSessions ends the sessions of clients that are gone for good.

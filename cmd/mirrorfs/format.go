@@ -18,6 +18,7 @@ import (
 	"mirrorfs/meta/redis"
 	"mirrorfs/object"
 	"mirrorfs/object/open"
+	"mirrorfs/vfs/reclaim"
 )
 
 // probeTime is how long format goes on trying a bucket: somebody waits for the
@@ -31,6 +32,7 @@ type formatOptions struct {
 	block    byteSize
 	compress string
 	trash    time.Duration
+	grace    time.Duration
 }
 
 func newFormatCommand(c *cli) *cobra.Command {
@@ -57,6 +59,7 @@ refused, one without an append-only file is warned about.`,
 	f.Var(&opts.block, "block-size", "size of a full block, a power of two from 64KiB to 64MiB")
 	f.StringVar(&opts.compress, "compress", "none", "compression of blocks; only none in this version")
 	f.DurationVar(&opts.trash, "trash", 24*time.Hour, "how long what was deleted is kept")
+	f.DurationVar(&opts.grace, "grace", reclaim.DefaultGrace, "how long freed blocks are kept beyond that, for those who are reading them")
 	return cmd
 }
 
@@ -127,8 +130,11 @@ func newVolume(name string, opts formatOptions) (meta.Volume, error) {
 	if opts.trash < 0 {
 		return none, usagef("--trash %v: want a time of 0 or more", opts.trash)
 	}
+	if opts.grace <= 0 {
+		return none, usagef("--grace %v: want a time of more than 0", opts.grace)
+	}
 	return meta.Volume{
-		Name: name, ID: rand.Text(), BlockBytes: int(opts.block), Compress: opts.compress, Trash: opts.trash,
+		Name: name, ID: rand.Text(), BlockBytes: int(opts.block), Compress: opts.compress, Trash: opts.trash, Grace: opts.grace,
 		Created: time.Now().UTC().Truncate(time.Second),
 		Sites:   map[uint8]meta.Site{firstSite: {ID: firstSite, Name: opts.site, Bucket: opts.bucket}},
 	}, nil

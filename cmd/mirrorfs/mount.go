@@ -33,6 +33,7 @@ type mountOptions struct {
 	onlyOwner       bool
 	nonEmpty        bool
 	grace           time.Duration
+	upkeep          time.Duration
 	debugKernel     bool
 }
 
@@ -83,6 +84,7 @@ opening the file.`,
 	f.BoolVar(&opts.onlyOwner, "only-owner", false, "give access to nobody but the user who mounts")
 	f.BoolVar(&opts.nonEmpty, "non-empty", false, "mount over a directory that holds files")
 	f.DurationVar(&opts.grace, "grace", 3*time.Second, "when told to end: how long to wait for programs to leave the mount")
+	f.DurationVar(&opts.upkeep, "upkeep-interval", time.Minute, "how often to look for what can be cleaned up: clients that are gone, deleted files, freed blocks")
 	f.BoolVar(&opts.debugKernel, "debug-kernel", false, "log every request of the kernel (with --log-level debug)")
 	return cmd
 }
@@ -97,6 +99,7 @@ func (o *mountOptions) validate() error {
 		{"entry-timeout", o.entryTimeout},
 		{"negative-timeout", o.negativeTimeout},
 		{"grace", o.grace},
+		{"upkeep-interval", o.upkeep},
 	} {
 		if d.value < 0 {
 			return usagef("--%s %v: want a time of 0 or more", d.flag, d.value)

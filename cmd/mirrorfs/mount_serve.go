@@ -83,6 +83,7 @@ func (c *cli) newMounted(ctx context.Context, v *volume, data *mountData, dir st
 		Session: meta.SessionInfo{
 			Host: host, PID: os.Getpid(), Kind: "mount", Mount: dir, Site: v.Site.Name, Version: version().Version, Started: time.Now(),
 		},
+		Buckets: v.Store, PurgeInterval: opts.upkeep,
 		AttrAge: max(1, min(opts.attrTimeout, time.Second)), // 0 would be the default
 		Logger:  c.log, Metrics: reg,
 	})

@@ -122,15 +122,20 @@ func testOverwritten(b *table) {
 	b.same("extents", again-1, "", 0)
 	b.same("extents", again, "", 0)
 
-	// Not kept: holes, what is cut in part, and what has no name.
-	next = b.p.nextIno(b.t.Context())
+	b.notKept(large)
+}
+
+// notKept cuts files of which nothing is kept: holes, what is cut in part, and what has no
+// name; nor one with more attributes than are kept, nor any without a trash time.
+func (b *table) notKept(large meta.Ino) {
+	b.t.Helper()
+	next := b.p.nextIno(b.t.Context())
 	b.truncate(large, 100)
 	b.truncate(large, 0)
 	b.write(large, 31, 0, 10)
 	b.truncate(large, 1)
 	b.do(meta.Unlink{Parent: root, Name: "large"})
 	b.truncate(large, 0)
-	// Nor with more attributes than are kept, nor without a trash time.
 	many := b.file(root, "many")
 	b.write(many, 40, 0, 10)
 	b.do(meta.SetXattr{Ino: many, Name: "user.c", Value: make([]byte, meta.MaxKeptXattrBytes-5)})
