@@ -71,22 +71,8 @@ func (p *Process) Log() string {
 // started with --metrics :0.
 func (p *Process) Metric(name string) float64 {
 	p.t.Helper()
-	var url string
-	Eventually(p.t, "address of the metrics of "+p.name, time.Minute, func() bool {
-		_, rest, ok := strings.Cut(p.Log(), "url=")
-		url, _, _ = strings.Cut(rest, "\n")
-		return ok
-	})
-	resp, err := http.Get(url)
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	defer func() { _ = resp.Body.Close() }()
-	text, err := io.ReadAll(resp.Body)
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	for line := range strings.Lines(string(text)) {
+	url := p.metricsURL()
+	for line := range strings.Lines(p.get(url)) {
 		if value, ok := strings.CutPrefix(line, name+" "); ok {
 			v, err := strconv.ParseFloat(strings.TrimSpace(value), 64)
 			if err != nil {
@@ -97,6 +83,41 @@ func (p *Process) Metric(name string) float64 {
 	}
 	p.t.Fatalf("%s has no metric %s", url, name)
 	return 0
+}
+
+// metricsURL waits for the process to tell where its metrics are.
+func (p *Process) metricsURL() (url string) {
+	p.t.Helper()
+	Eventually(p.t, "address of the metrics of "+p.name, time.Minute, func() bool {
+		_, rest, ok := strings.Cut(p.Log(), "url=")
+		url, _, _ = strings.Cut(rest, "\n")
+		return ok
+	})
+	return url
+}
+
+func (p *Process) get(url string) string {
+	p.t.Helper()
+	resp, err := http.Get(url)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return string(text)
+}
+
+// Heap collects the garbage of a process that was started with --metrics :0, and
+// returns the bytes that its heap still has in use.
+func (p *Process) Heap() int64 {
+	p.t.Helper()
+	for range 3 { // what lies in a pool outlives one collection
+		p.get(strings.TrimSuffix(p.metricsURL(), "/metrics") + "/debug/pprof/heap?gc=1")
+	}
+	return int64(p.Metric("go_memstats_heap_alloc_bytes"))
 }
 
 // Running reports whether the process has not ended.

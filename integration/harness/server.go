@@ -5,6 +5,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -71,4 +73,44 @@ func (s *Server) Start() {
 func (s *Server) Kill() {
 	_ = s.cmd.Process.Kill()
 	<-s.end
+}
+
+// CLI runs a command of Redis at a server, and returns what redis-cli prints.
+func (w *World) CLI(s *Server, args ...string) string {
+	w.t.Helper()
+	out, err := exec.Command("redis-cli", append([]string{"-s", s.socket()}, args...)...).CombinedOutput()
+	if err != nil {
+		w.t.Fatalf("redis-cli %v: %v\n%s", args, err, out)
+	}
+	return string(out)
+}
+
+// SlowCall is a call of a function that Redis found slow.
+type SlowCall struct {
+	Function string
+	Took     time.Duration
+}
+
+// SlowCalls returns what is in the slow log of a server.
+func (w *World) SlowCalls(s *Server) []SlowCall {
+	w.t.Helper()
+	// Lua gives one line per call: redis-cli's own form of nested lists is for people.
+	const script = `local lines = {}
+for _, e in ipairs(redis.call('SLOWLOG', 'GET', '100000')) do
+  lines[#lines + 1] = e[3] .. ' ' .. e[4][1] .. ' ' .. (e[4][2] or '')
+end
+return table.concat(lines, '\n')`
+	var calls []SlowCall
+	for line := range strings.Lines(w.CLI(s, "eval", script, "0")) {
+		fields := strings.Fields(line)
+		if len(fields) < 2 {
+			continue
+		}
+		us, err := strconv.ParseInt(fields[0], 10, 64)
+		if err != nil {
+			w.t.Fatalf("slow log: %q", line)
+		}
+		calls = append(calls, SlowCall{Function: strings.Join(fields[1:], " "), Took: time.Duration(us) * time.Microsecond})
+	}
+	return calls
 }
