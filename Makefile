@@ -57,6 +57,7 @@ bench: deps build ## measure this machine: one table, each row beside the local 
 stress: ## random tests again and again with new seeds, then every fuzz target
 	@.ci/deps test
 	MIRRORFS_LONG=1 $(GO) test -race -count=$(ROUNDS) -timeout 3h ./meta/... ./object/... ./chunk/... ./vfs ./mirror/...
+	MIRRORFS_LONG=1 $(GO) test -count=$(ROUNDS) -timeout 3h -run TestBytes ./vfs/vfstest ./vfs/fuse
 	$(GO) test -count=$(ROUNDS) -timeout 3h ./integration/...
 	@for p in $$($(GO) list ./...); do \
 	  for f in $$($(GO) test -list '^Fuzz' $$p | grep '^Fuzz'); do \

@@ -103,6 +103,27 @@ func testSetIDCleared(b *box) {
 	}
 }
 
+// testSetIDClearedByRanges: so do holes and shared ranges.
+func testSetIDClearedByRanges(b *box) {
+	path := b.path("f")
+	b.put("src", noise(1, 10_000))
+	b.ok(b.fs.Chmod(b.p("src"), 0o644))
+	for _, script := range []string{
+		"fallocate -p -o 10 -l 100 '" + path + "'",
+		"fallocate -l 20000 '" + path + "'",
+		"cp '" + b.path("src") + "' '" + path + "'",
+	} {
+		b.put("f", noise(2, 10_000))
+		b.ok(b.fs.Chmod(b.p("f"), 0o6777))
+		if out, err := b.nobody(script); err != nil {
+			b.Fatalf("%s as nobody: %v: %s", script, err, out)
+		}
+		if st := b.stat("f"); st.Mode != syscall.S_IFREG|0o777 {
+			b.Fatalf("after %s the mode is %o, want 777", script, st.Mode)
+		}
+	}
+}
+
 // testPermissions: the kernel checks modes.
 func testPermissions(b *box) {
 	path := b.path("")

@@ -94,6 +94,7 @@ func tests() []test {
 		{name: "Mmap", run: testMmap},
 		{name: "MmapOfAppended", run: testMmapOfAppended},
 		{name: "SetIDCleared", run: testSetIDCleared},
+		{name: "SetIDClearedByRanges", run: testSetIDClearedByRanges, ours: true},
 		{name: "Permissions", run: testPermissions},
 	}
 }
