@@ -51,11 +51,13 @@ func (o Op) String() string {
 
 // Make creates an inode with a name. EEXIST when the name is taken, whatever by.
 // In a directory with the setgid bit, the new inode gets the directory's group,
-// and a new directory the bit.
+// and a new directory the bit. In a directory with a default ACL, the new inode gets
+// it, limited to what Mode allows, and the umask plays no part.
 type Make struct {
 	Parent Ino
 	Name   string
-	Mode   uint32 // type and permission bits, umask already applied
+	Mode   uint32 // type and permission bits
+	Umask  uint32 // permission bits to leave out, 0 when Mode does so already
 	UID    uint32
 	GID    uint32
 	Rdev   uint32 // of a device
@@ -74,6 +76,15 @@ func (c Make) Op() Op {
 	default:
 		return OpMknod
 	}
+}
+
+// Permitted is the mode with the umask applied, which symbolic links have no part in.
+func (c *Make) Permitted() uint32 {
+	mode := c.Mode & (TypeMask | 0o7777)
+	if c.Mode&TypeMask == TypeSymlink {
+		return mode
+	}
+	return mode &^ (c.Umask & 0o777)
 }
 
 // AttrMask says which fields SetAttr sets.
@@ -277,12 +288,17 @@ type Compact struct {
 // Op is OpCompact.
 func (Compact) Op() Op { return OpCompact }
 
-// SetXattr sets an extended attribute.
+// SetXattr sets an extended attribute. XattrACL and XattrDefaultACL take ACLs only
+// (EINVAL), of anything but a symbolic link (EOPNOTSUPP), the latter of directories
+// only (EACCES). ENOSPC when listxattr could not give all names any more.
 type SetXattr struct {
 	Ino   Ino
 	Name  string
 	Value []byte
 	Mode  XattrMode
+	// ClearSetGID clears the setgid bit, as setting an ACL does when the caller is
+	// not in the file's group.
+	ClearSetGID bool
 }
 
 // Op is OpSetXattr.

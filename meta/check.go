@@ -64,13 +64,7 @@ func Check(c Change) syscall.Errno {
 	case Compact:
 		return checkCompact(&c)
 	case SetXattr:
-		if len(c.Value) > MaxXattrValueBytes {
-			return syscall.E2BIG
-		}
-		if c.Mode > XattrReplace {
-			return syscall.EINVAL
-		}
-		return CheckXattrName(c.Name)
+		return checkSetXattr(&c)
 	case RemoveXattr:
 		return CheckXattrName(c.Name)
 	case Reserve:
@@ -92,6 +86,24 @@ func Check(c Change) syscall.Errno {
 	case Purge, EndOtherSession, Settings, Count:
 	default:
 		return syscall.ENOSYS
+	}
+	return 0
+}
+
+func checkSetXattr(c *SetXattr) syscall.Errno {
+	if len(c.Value) > MaxXattrValueBytes {
+		return syscall.E2BIG
+	}
+	if c.Mode > XattrReplace {
+		return syscall.EINVAL
+	}
+	if errno := CheckXattrName(c.Name); errno != 0 {
+		return errno
+	}
+	if c.Name == XattrACL || c.Name == XattrDefaultACL {
+		if _, err := ParseACL(c.Value); err != nil {
+			return syscall.EINVAL
+		}
 	}
 	return 0
 }

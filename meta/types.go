@@ -23,6 +23,9 @@ const (
 	MaxFileBytes = 64 << 40
 	// MaxXattrNameBytes is the longest name of an extended attribute, Linux's limit.
 	MaxXattrNameBytes = 255
+	// MaxXattrListBytes is the most that the names of an inode's extended
+	// attributes take, each with a zero byte, Linux's limit.
+	MaxXattrListBytes = 64 << 10
 	// MaxXattrValueBytes is the longest value of one, Linux's limit.
 	MaxXattrValueBytes = 64 << 10
 	// ChunkBytes is the range of a file that one extent list describes.

@@ -222,5 +222,5 @@ func (g *generator) question() *question {
 }
 
 func (g *generator) xattr() string {
-	return pick(g.rng, []string{"user.a", "user.b", "user.ab", "security.capability", "user." + strings.Repeat("x", 250)})
+	return pick(g.rng, []string{"user.a", "user.b", "user.ab", "security.capability", "user." + strings.Repeat("x", 250), meta.XattrACL, meta.XattrDefaultACL})
 }

@@ -3,6 +3,7 @@ package metatest
 import (
 	"bytes"
 	"context"
+	"math/rand/v2"
 	"slices"
 	"time"
 
@@ -32,7 +33,7 @@ func (g *generator) change() meta.Change {
 	case n < 87:
 		return g.compact()
 	case n < 90:
-		return meta.SetXattr{Ino: g.other(), Name: g.xattr(), Value: bytes.Repeat([]byte{byte(n)}, g.rng.IntN(40)), Mode: meta.XattrMode(g.rng.IntN(3))}
+		return g.setXattr()
 	case n < 92:
 		return meta.RemoveXattr{Ino: g.other(), Name: g.xattr()}
 	case n < 94:
@@ -74,7 +75,7 @@ func (g *generator) removed() meta.Ino {
 }
 
 func (g *generator) make(dir meta.Ino) meta.Change {
-	c := meta.Make{Parent: dir, Name: g.name(), Mode: uint32(g.rng.IntN(0o10000)), UID: uint32(g.rng.IntN(3)), GID: uint32(g.rng.IntN(3)), Rdev: g.rng.Uint32()}
+	c := meta.Make{Parent: dir, Name: g.name(), Mode: uint32(g.rng.IntN(0o10000)), Umask: uint32(g.rng.IntN(0o1000)), UID: uint32(g.rng.IntN(3)), GID: uint32(g.rng.IntN(3)), Rdev: g.rng.Uint32()}
 	switch n := g.rng.IntN(20); {
 	case n < 10:
 		c.Mode |= meta.TypeFile
@@ -87,6 +88,50 @@ func (g *generator) make(dir meta.Ino) meta.Change {
 		c.Mode |= pick(g.rng, []uint32{meta.TypeFifo, meta.TypeSocket, meta.TypeChar, meta.TypeBlock})
 	}
 	return c
+}
+
+func (g *generator) setXattr() meta.Change {
+	c := meta.SetXattr{Ino: g.other(), Name: g.xattr(), Mode: meta.XattrMode(g.rng.IntN(3))}
+	c.Value = bytes.Repeat([]byte{byte(c.Mode)}, g.rng.IntN(40))
+	c.ClearSetGID = g.rng.IntN(5) == 0
+	if g.rng.IntN(3) == 0 {
+		c.Ino = g.dir()
+		c.Name = pick(g.rng, []string{meta.XattrACL, meta.XattrDefaultACL, meta.XattrDefaultACL})
+	}
+	if c.Name == meta.XattrACL || c.Name == meta.XattrDefaultACL {
+		c.Value = meta.AppendACL(nil, randomACL(g.rng))
+		c.Mode = meta.XattrMode(max(0, g.rng.IntN(8)-5))
+	}
+	return c
+}
+
+// randomACL is one that Linux accepts, but for a few.
+func randomACL(rng *rand.Rand) meta.ACL {
+	entry := func(tag uint16) meta.ACLEntry {
+		e := meta.ACLEntry{Tag: tag, Perm: uint16(rng.IntN(8)), ID: 1<<32 - 1}
+		if tag == meta.ACLUser || tag == meta.ACLGroup {
+			e.ID = uint32(rng.IntN(5))
+		}
+		return e
+	}
+	acl := meta.ACL{entry(meta.ACLUserObj)}
+	named := 0
+	for range rng.IntN(3) {
+		acl, named = append(acl, entry(meta.ACLUser)), named+1
+	}
+	acl = append(acl, entry(meta.ACLGroupObj))
+	for range rng.IntN(3) {
+		acl, named = append(acl, entry(meta.ACLGroup)), named+1
+	}
+	if named > 0 || rng.IntN(2) == 0 {
+		acl = append(acl, entry(meta.ACLMask))
+	}
+	acl = append(acl, entry(meta.ACLOther))
+	if rng.IntN(10) == 0 {
+		at := rng.IntN(len(acl))
+		acl = append(acl[:at], acl[at+1:]...)
+	}
+	return acl
 }
 
 // quota sets a quota with little room, so that it is soon passed, or takes one away;

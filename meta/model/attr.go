@@ -1,7 +1,6 @@
 package model
 
 import (
-	"slices"
 	"syscall"
 
 	"mirrorfs/meta"
@@ -46,6 +45,12 @@ func (s *staged) setAttr(c *meta.SetAttr) syscall.Errno {
 			f.set()
 		}
 	}
+	if c.Set&meta.SetMode != 0 {
+		s.chmodACL(c.Ino)
+	}
+	if c.Set&(meta.SetUID|meta.SetGID|meta.SetSize) != 0 {
+		s.dropCapability(c.Ino)
+	}
 	return 0
 }
 
@@ -69,37 +74,6 @@ func clearSetID(a *meta.Attr) {
 	if a.Mode&0o010 != 0 {
 		a.Mode &^= meta.ModeSetGID
 	}
-}
-
-func (s *staged) setXattr(c *meta.SetXattr) syscall.Errno {
-	if _, errno := s.v.tables.node(c.Ino); errno != 0 {
-		return errno
-	}
-	_, exists := s.v.tables.xattrs[c.Ino][c.Name]
-	switch {
-	case exists && c.Mode == meta.XattrCreate:
-		return syscall.EEXIST
-	case !exists && c.Mode == meta.XattrReplace:
-		return syscall.ENODATA
-	}
-	s.add(meta.Effect{Kind: meta.EffectXattr, Ino: c.Ino, Name: c.Name, Value: slices.Clone(c.Value)})
-	a := s.inode(c.Ino)
-	a.HasXattrs, a.Ctime = true, s.now
-	return 0
-}
-
-func (s *staged) removeXattr(c *meta.RemoveXattr) syscall.Errno {
-	if _, errno := s.v.tables.node(c.Ino); errno != 0 {
-		return errno
-	}
-	xattrs := s.v.tables.xattrs[c.Ino]
-	if _, exists := xattrs[c.Name]; !exists {
-		return syscall.ENODATA
-	}
-	s.add(meta.Effect{Kind: meta.EffectXattrGone, Ino: c.Ino, Name: c.Name})
-	a := s.inode(c.Ino)
-	a.HasXattrs, a.Ctime = len(xattrs) > 1, s.now
-	return 0
 }
 
 func (s *staged) reserve(c *meta.Reserve) syscall.Errno {

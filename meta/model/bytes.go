@@ -101,6 +101,7 @@ func (s *staged) written(ino meta.Ino, clears bool) *meta.Attr {
 	if clears {
 		clearSetID(a)
 	}
+	s.dropCapability(ino)
 	return a
 }
 

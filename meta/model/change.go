@@ -29,7 +29,7 @@ func (e *Engine) Change(ctx context.Context, c meta.Change) (meta.Result, error)
 	}
 	s := e.v.stage(now.UnixNano())
 	ino, errno := s.run(c)
-	if errno == 0 {
+	if _, asTold := c.(meta.Repair); errno == 0 && !asTold {
 		s.settleNames()
 		errno = s.settleQuotas(c)
 	}

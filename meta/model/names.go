@@ -16,7 +16,7 @@ func (s *staged) make(c *meta.Make) syscall.Errno {
 		return syscall.EEXIST
 	}
 	a := meta.Attr{
-		Mode: c.Mode & (meta.TypeMask | 0o7777), Nlink: 1, UID: c.UID, GID: c.GID,
+		Mode: c.Permitted(), Nlink: 1, UID: c.UID, GID: c.GID,
 		Atime: s.now, Mtime: s.now, Ctime: s.now,
 	}
 	switch a.Type() {
@@ -33,7 +33,12 @@ func (s *staged) make(c *meta.Make) syscall.Errno {
 			a.Mode |= meta.ModeSetGID
 		}
 	}
+	acls := s.inherit(c, &a)
 	ino := s.create(a)
+	for _, e := range acls {
+		e.Ino = ino
+		s.add(e)
+	}
 	if a.Type() == meta.TypeSymlink {
 		s.add(meta.Effect{Kind: meta.EffectTarget, Ino: ino, Value: []byte(c.Target)})
 	}

@@ -123,7 +123,7 @@ func (e *Engine) arguments(c meta.Change, now time.Time) (string, []any, error) 
 	case meta.Compact:
 		return "compact", compactArgs(&c), nil
 	case meta.SetXattr:
-		return "setxattr", []any{uint64(c.Ino), c.Name, c.Value, int(c.Mode)}, nil
+		return "setxattr", setXattrArgs(&c), nil
 	case meta.RemoveXattr:
 		return "removexattr", []any{uint64(c.Ino), c.Name}, nil
 	case meta.Reserve:
@@ -158,7 +158,7 @@ func (e *Engine) arguments(c meta.Change, now time.Time) (string, []any, error) 
 func makeArgs(c *meta.Make, now time.Time) []any {
 	ns := now.UnixNano()
 	a := meta.Attr{
-		Mode: c.Mode & (meta.TypeMask | 0o7777), Nlink: 1, UID: c.UID, GID: c.GID,
+		Mode: c.Permitted(), Nlink: 1, UID: c.UID, GID: c.GID,
 		Atime: ns, Mtime: ns, Ctime: ns, Parent: c.Parent,
 	}
 	switch a.Type() {
@@ -169,11 +169,19 @@ func makeArgs(c *meta.Make, now time.Time) []any {
 	case meta.TypeChar, meta.TypeBlock:
 		a.Rdev = c.Rdev
 	}
-	args := []any{uint64(c.Parent), c.Name, meta.AppendInode(nil, &a)}
+	args := []any{uint64(c.Parent), c.Name, meta.AppendInode(nil, &a), c.Mode & 0o777}
 	if a.Type() == meta.TypeSymlink {
 		args = append(args, c.Target)
 	}
 	return args
+}
+
+func setXattrArgs(c *meta.SetXattr) []any {
+	clears := 0
+	if c.ClearSetGID {
+		clears = 1
+	}
+	return []any{uint64(c.Ino), c.Name, c.Value, int(c.Mode), clears}
 }
 
 func setAttrArgs(c *meta.SetAttr) []any {

@@ -32,6 +32,10 @@ func errnoOf(word string) (syscall.Errno, bool) {
 		return syscall.EPERM, true
 	case "EMLINK":
 		return syscall.EMLINK, true
+	case "EACCES":
+		return syscall.EACCES, true
+	case "EOPNOTSUPP":
+		return syscall.EOPNOTSUPP, true
 	case "EXDEV":
 		return syscall.EXDEV, true
 	case "EDQUOT":

@@ -19,7 +19,7 @@ const (
 	functionPrefix = libraryName + "_"
 	// libraryRevision rises with each change of lua/: a client replaces an older library
 	// and leaves a newer one alone.
-	libraryRevision = 16
+	libraryRevision = 17
 )
 
 // library is the source of all functions. A file sees the locals of those before it.
@@ -27,7 +27,7 @@ func library() (string, error) {
 	var b strings.Builder
 	b.WriteString("#!lua name=" + libraryName + "\n")
 	for _, name := range []string{
-		"base", "dirs", "change", "quota", "extents", "content", "links", "attr", "names", "rename", "count", "sessions",
+		"base", "dirs", "change", "quota", "acl", "extents", "content", "links", "attr", "names", "rename", "count", "sessions",
 		"trash", "read", "scan", "apply", "repair", "replica", "ranges", "locks",
 	} {
 		text, err := luaFiles.ReadFile("lua/" + name + ".lua")

@@ -17,7 +17,7 @@ const openFlags = syscall.O_ACCMODE
 // Create makes a file and opens it.
 func (r *raw) Create(_ <-chan struct{}, in *gofuse.CreateIn, name string, out *gofuse.CreateOut) gofuse.Status {
 	defer r.metrics.observe(opCreate, r.metrics.now())
-	c := meta.Make{Parent: r.ino(in.NodeId), Name: name, Mode: in.Mode&0o7777 | meta.TypeFile, UID: in.Uid, GID: in.Gid}
+	c := meta.Make{Parent: r.ino(in.NodeId), Name: name, Mode: in.Mode&0o7777 | meta.TypeFile, Umask: in.Umask, UID: in.Uid, GID: in.Gid}
 	node, f, err := r.fs.Create(changing(), c, in.Flags&(openFlags|syscall.O_EXCL|syscall.O_TRUNC))
 	if err != nil {
 		return r.status("create", err)

@@ -114,8 +114,10 @@ func TestRefused(t *testing.T) {
 	if _, err := unix.Open(p.Dirs[0], unix.O_TMPFILE|unix.O_RDWR, 0o600); !errors.Is(err, unix.EOPNOTSUPP) {
 		t.Errorf("tmpfile: %v", err)
 	}
-	if err := unix.Setxattr(name, "system.posix_acl_access", []byte{2, 0, 0, 0}, 0); !errors.Is(err, unix.EOPNOTSUPP) {
-		t.Errorf("set an ACL: %v", err)
+	for _, other := range []string{"system.other", "other.name"} {
+		if err := unix.Setxattr(name, other, []byte{2, 0, 0, 0}, 0); !errors.Is(err, unix.EOPNOTSUPP) {
+			t.Errorf("set %s: %v", other, err)
+		}
 	}
 	if err := unix.Renameat2(unix.AT_FDCWD, name, unix.AT_FDCWD, name+"2", unix.RENAME_WHITEOUT); !errors.Is(err, unix.EINVAL) {
 		t.Errorf("rename with a whiteout: %v", err)

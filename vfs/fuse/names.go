@@ -88,12 +88,12 @@ func (r *raw) make(o op, c meta.Make, h *gofuse.InHeader, out *gofuse.EntryOut) 
 
 // Mknod makes a file, fifo, socket or device.
 func (r *raw) Mknod(_ <-chan struct{}, in *gofuse.MknodIn, name string, out *gofuse.EntryOut) gofuse.Status {
-	return r.make(opMknod, meta.Make{Name: name, Mode: in.Mode, Rdev: in.Rdev}, &in.InHeader, out)
+	return r.make(opMknod, meta.Make{Name: name, Mode: in.Mode, Umask: in.Umask, Rdev: in.Rdev}, &in.InHeader, out)
 }
 
 // Mkdir makes a directory.
 func (r *raw) Mkdir(_ <-chan struct{}, in *gofuse.MkdirIn, name string, out *gofuse.EntryOut) gofuse.Status {
-	return r.make(opMkdir, meta.Make{Name: name, Mode: in.Mode&0o7777 | meta.TypeDir}, &in.InHeader, out)
+	return r.make(opMkdir, meta.Make{Name: name, Mode: in.Mode&0o7777 | meta.TypeDir, Umask: in.Umask}, &in.InHeader, out)
 }
 
 // Symlink makes a symbolic link.

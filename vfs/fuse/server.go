@@ -77,9 +77,10 @@ func mountOptions(opts Options, source string) *gofuse.MountOptions {
 		MaxBackground:        opts.MaxBackground,
 		EnableSymlinkCaching: true,
 		ExtraCapabilities: gofuse.CAP_ASYNC_DIO | gofuse.CAP_ATOMIC_O_TRUNC |
-			gofuse.CAP_HANDLE_KILLPRIV_V2 | gofuse.CAP_PARALLEL_DIROPS,
-		Debug:  opts.Debug,
-		Logger: slog.NewLogLogger(opts.Logger.Handler(), slog.LevelDebug),
+			gofuse.CAP_HANDLE_KILLPRIV_V2 | gofuse.CAP_PARALLEL_DIROPS | gofuse.CAP_DONT_MASK | gofuse.CAP_SETXATTR_EXT,
+		EnableAcl: true,
+		Debug:     opts.Debug,
+		Logger:    slog.NewLogLogger(opts.Logger.Handler(), slog.LevelDebug),
 	}
 	switch {
 	case opts.ReadOnly && o.DirectMountStrict:

@@ -1,6 +1,7 @@
 package fuse
 
 import (
+	"errors"
 	"strings"
 
 	gofuse "github.com/hanwen/go-fuse/v2/fuse"
@@ -9,18 +10,28 @@ import (
 	"mirrorfs/meta"
 )
 
-// storable tells whether an attribute may be stored. The system namespace is
-// behaviour, not data (ACLs above all): a program must not be told that an ACL is
-// in force when nobody checks it.
-func storable(name string) bool {
-	return !strings.HasPrefix(name, "system.") && name != pidXattr
+// storable tells whether an attribute may be stored: one of Linux's namespaces for
+// data, and ACLs if the kernel checks them. A program must not be told that an ACL is
+// in force when nobody does.
+func (r *raw) storable(name string) bool {
+	if isACL(name) {
+		return r.server.KernelSettings().Flags64()&gofuse.CAP_POSIX_ACL != 0
+	}
+	space, _, _ := strings.Cut(name, ".")
+	switch space {
+	case "user", "trusted", "security":
+		return name != pidXattr
+	}
+	return false
 }
+
+func isACL(name string) bool { return name == meta.XattrACL || name == meta.XattrDefaultACL }
 
 // GetXAttr reads an extended attribute into dest, or tells its size when dest is
 // empty.
 func (r *raw) GetXAttr(cancel <-chan struct{}, h *gofuse.InHeader, name string, dest []byte) (uint32, gofuse.Status) {
 	defer r.metrics.observe(opGetXattr, r.metrics.now())
-	if !storable(name) {
+	if !r.storable(name) {
 		if name == pidXattr && h.NodeId == gofuse.FUSE_ROOT_ID {
 			return fit(dest, r.pid)
 		}
@@ -62,7 +73,7 @@ func fit(dest, value []byte) (uint32, gofuse.Status) {
 // SetXAttr sets an extended attribute.
 func (r *raw) SetXAttr(_ <-chan struct{}, in *gofuse.SetXAttrIn, name string, value []byte) gofuse.Status {
 	defer r.metrics.observe(opSetXattr, r.metrics.now())
-	if !storable(name) {
+	if !r.storable(name) {
 		return gofuse.Status(unix.EOPNOTSUPP)
 	}
 	c := meta.SetXattr{Ino: r.ino(in.NodeId), Name: name, Value: append([]byte(nil), value...)}
@@ -75,14 +86,19 @@ func (r *raw) SetXAttr(_ <-chan struct{}, in *gofuse.SetXAttrIn, name string, va
 	default:
 		return gofuse.EINVAL
 	}
+	c.ClearSetGID = isACL(name) && in.SetXAttrFlags&gofuse.SETXATTR_ACL_KILL_SGID != 0
 	return r.inodeStatus("setxattr", r.fs.SetXattr(changing(), c))
 }
 
 // RemoveXAttr removes an extended attribute.
 func (r *raw) RemoveXAttr(_ <-chan struct{}, h *gofuse.InHeader, name string) gofuse.Status {
 	defer r.metrics.observe(opRemoveXattr, r.metrics.now())
-	if !storable(name) {
+	if !r.storable(name) {
 		return gofuse.Status(unix.EOPNOTSUPP)
 	}
-	return r.inodeStatus("removexattr", r.fs.RemoveXattr(changing(), meta.RemoveXattr{Ino: r.ino(h.NodeId), Name: name}))
+	err := r.fs.RemoveXattr(changing(), meta.RemoveXattr{Ino: r.ino(h.NodeId), Name: name})
+	if isACL(name) && errors.Is(err, unix.ENODATA) {
+		return gofuse.OK // as on Linux's own file systems
+	}
+	return r.inodeStatus("removexattr", err)
 }

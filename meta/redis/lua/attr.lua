@@ -80,6 +80,8 @@ change('setattr', function(c, args)
   if mtime_now then mtime = c.ns elseif not has(SET_MTIME) then mtime = sub(v, 22, 29) end
   v = sub(v, 1, 5) .. uid .. gid .. atime .. mtime .. c.ns .. sub(v, 38)
   if has(CLEAR_SETID) then v = clear_setid(v) end
+  if has(SET_MODE) then C.chmod_acl(c, ino, v) end
+  if band(set, SET_UID + SET_GID + SET_SIZE) ~= 0 then v = C.drop_capability(c, ino, v) end
   C.put(c, ino, v)
   return C.finish(c, ino)
 end)
@@ -90,19 +92,29 @@ local function with_xattrs(c, v, has)
   return char(flags - flags % 2 + (has and 1 or 0)) .. sub(v, 2, 29) .. c.ns .. sub(v, 38)
 end
 
--- setxattr: inode; name; value; mode (0 any, 1 create, 2 replace).
+-- setxattr: inode; name; value; mode (0 any, 1 create, 2 replace); 1 to clear setgid.
 change('setxattr', function(c, args)
   local ino, name, value, mode = number(args[6]), args[7], args[8], args[9]
   local v = C.get(c, ino)
   if not v then return fail('ENOENT') end
-  if mode ~= '0' then
-    local exists = call('HEXISTS', c.p .. 'a' .. dec(ino), name) == 1
-    if exists and mode == '1' then return fail('EEXIST') end
-    if not exists and mode == '2' then return fail('ENODATA') end
+  local err = C.may_have_acl(v, name)
+  if err then return err end
+  local key = c.p .. 'a' .. dec(ino)
+  local exists = byte(v, 1) % 2 == 1 and call('HEXISTS', key, name) == 1
+  if exists and mode == '1' then return fail('EEXIST') end
+  if not exists and mode == '2' then return fail('ENODATA') end
+  if not exists and byte(v, 1) % 2 == 1 and not C.names_fit(key, name) then return fail('ENOSPC') end
+  local said
+  v, said = C.mode_of_acl(v, name, value)
+  if args[10] == '1' then v = sub(v, 1, 1) .. char(band(byte(v, 2), 251)) .. sub(v, 3) end
+  if not said then
+    T.put_xattr(c.p, dec(ino), name, value)
+    C.effect(c, pack('>c1I6B', 'X', ino, #name) .. name .. pack('>I4', #value) .. value)
+  elseif exists then
+    T.del_xattr(c.p, dec(ino), name)
+    C.effect(c, pack('>c1I6B', 'x', ino, #name) .. name)
   end
-  T.put_xattr(c.p, dec(ino), name, value)
-  C.effect(c, pack('>c1I6B', 'X', ino, #name) .. name .. pack('>I4', #value) .. value)
-  C.put(c, ino, with_xattrs(c, v, true))
+  C.put(c, ino, with_xattrs(c, v, not said or call('EXISTS', key) == 1))
   return C.finish(c, ino)
 end)
 

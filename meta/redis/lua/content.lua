@@ -256,11 +256,11 @@ change('commit', function(c, args)
     indexes, news = placed(indexes, news, size_of(v))
   end
   if size < size_of(v) then size = size_of(v) end
-  local no = over_size(c, ino, v, size)
-  if no then return no end
   local k = lay_chunks(c, ino, v, indexes, news)
   if not k then return too_much() end
-  v = written(c, store(c, ino, v, size, k), options)
+  local no = over_size(c, ino, v, size)
+  if no then return no end
+  v = C.drop_capability(c, ino, written(c, store(c, ino, v, size, k), options))
   if mtime ~= NOTIME then v = sub(v, 1, 21) .. mtime .. sub(v, 30) end
   if atime ~= NOTIME then v = sub(v, 1, 13) .. atime .. sub(v, 22) end
   C.put(c, ino, v)
@@ -330,7 +330,7 @@ change('clone', function(c, args)
   if size < size_of(v) then size = size_of(v) end
   local no = over_size(c, dst, v, size)
   if no then return no end
-  C.put(c, dst, written(c, store(c, dst, v, size, k), options))
+  C.put(c, dst, C.drop_capability(c, dst, written(c, store(c, dst, v, size, k), options)))
   return C.finish(c, dst)
 end)
 

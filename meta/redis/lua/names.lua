@@ -39,7 +39,8 @@ local function lose_name(c, ino, v, parent, name)
   C.put(c, ino, sub(v, 1, 3) .. pack('>I2', links) .. sub(v, 6, 29) .. c.ns .. sub(v, 38))
 end
 
--- make: parent; name; inode value with the parent in it; target of a symbolic link.
+-- make: parent; name; inode value with the parent in it and the umask applied; permissions
+-- before the umask, for a default ACL takes its place; target of a symbolic link.
 change('make', function(c, args)
   local d, name, v = args[6], args[7], args[8]
   local parent, ino = number(d), c.nino
@@ -60,12 +61,14 @@ change('make', function(c, args)
   end
   local next = T.add_entry(c.p, d, name, dec(ino * 16 + kind), next_page(dir), entries)
   if not next then return fail('EEXIST') end
+  local default = kind ~= 10 and C.default_acl(c, parent, dir)
+  if default then v = C.inherit(c, ino, v, number(args[9]), default) end
   c.nino, c.inodes = ino + 1, c.inodes + 1
   C.put(c, ino, v)
   put_dir(c, parent, dir, 1, kind == 4 and 1 or 0, next)
   if kind == 10 then
-    T.put_target(c.p, ino, args[9])
-    C.effect(c, pack('>c1I6I4', 'L', ino, #args[9]) .. args[9])
+    T.put_target(c.p, ino, args[10])
+    C.effect(c, pack('>c1I6I4', 'L', ino, #args[10]) .. args[10])
   end
   put_entry_effect(c, parent, name, kind, ino)
   return C.finish(c, ino)
