@@ -2,64 +2,54 @@ package s3
 
 import (
 	"context"
-	"errors"
-	"net/url"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awss3 "github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 
 	"mirrorfs/object"
+	"mirrorfs/object/cloud"
 )
 
 // List is ListObjectsV2 with start-after. Keys travel URL-encoded, since XML
 // cannot hold every character.
 func (s *Store) List(ctx context.Context, prefix, after string, limit int) ([]object.Info, error) {
-	if err := object.CheckList(limit); err != nil {
-		return nil, object.Fail("list", prefix, err)
-	}
-	var found []object.Info
 	in := &awss3.ListObjectsV2Input{
 		Bucket: &s.opts.Bucket, Prefix: aws.String(prefix), EncodingType: types.EncodingTypeUrl,
 	}
 	if after != "" {
 		in.StartAfter = aws.String(after)
 	}
-	// A page may be shorter than asked for and not be the last.
-	for len(found) < limit {
-		in.MaxKeys = aws.Int32(int32(limit - len(found))) //nolint:gosec // at most MaxListed
-		out, err := s.client.ListObjectsV2(ctx, in)
-		if err != nil {
-			return nil, object.Fail("list", prefix, cause(ctx, err))
+	found, err := cloud.List(limit, func(token string, limit int) ([]object.Info, string, error) {
+		in.MaxKeys = aws.Int32(int32(limit)) //nolint:gosec // at most MaxListed
+		if token != "" {
+			in.ContinuationToken = &token
 		}
-		for i := range out.Contents {
-			info, err := listed(&out.Contents[i], out.EncodingType)
-			if err != nil {
-				return nil, object.Fail("list", prefix, err)
-			}
-			found = append(found, info)
-		}
-		if !aws.ToBool(out.IsTruncated) {
-			break
-		}
-		if aws.ToString(out.NextContinuationToken) == "" {
-			return nil, object.Fail("list", prefix, errors.New("a cut listing without a continuation token"))
-		}
-		in.ContinuationToken = out.NextContinuationToken
-	}
-	return found, nil
+		return s.page(ctx, in)
+	})
+	return found, object.Fail("list", prefix, err)
 }
 
-func listed(o *types.Object, encoding types.EncodingType) (object.Info, error) {
-	key := aws.ToString(o.Key)
-	if encoding == types.EncodingTypeUrl {
-		var err error
-		if key, err = url.QueryUnescape(key); err != nil {
-			return object.Info{}, err
-		}
+func (s *Store) page(ctx context.Context, in *awss3.ListObjectsV2Input) (found []object.Info, next string, err error) {
+	out, err := s.client.ListObjectsV2(ctx, in)
+	if err != nil {
+		return nil, "", cause(ctx, err)
 	}
-	return object.Info{
-		Key: key, Size: aws.ToInt64(o.Size), ModTime: aws.ToTime(o.LastModified),
-		ETag: etag(o.ETag),
-	}, nil
+	for i := range out.Contents {
+		o := &out.Contents[i]
+		key, err := cloud.Unescape(aws.ToString(o.Key), string(out.EncodingType))
+		if err != nil {
+			return nil, "", err
+		}
+		found = append(found, object.Info{
+			Key: key, Size: aws.ToInt64(o.Size), ModTime: aws.ToTime(o.LastModified), ETag: etag(o.ETag),
+		})
+	}
+	if !aws.ToBool(out.IsTruncated) {
+		return found, "", nil
+	}
+	if aws.ToString(out.NextContinuationToken) == "" {
+		return nil, "", cloud.ErrNoToken
+	}
+	return found, *out.NextContinuationToken, nil
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/aws/smithy-go/logging"
 
 	"mirrorfs/object"
+	"mirrorfs/object/cloud"
 )
 
 // defaultRegion signs requests to servers that have no regions.
@@ -43,17 +44,7 @@ func (o Options) Validate() error {
 	if o.Bucket == "" {
 		return object.Invalidf("no bucket, want s3://bucket")
 	}
-	if o.Endpoint == "" {
-		return nil
-	}
-	u, err := url.Parse(o.Endpoint)
-	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-		return object.Invalidf("endpoint %q, want http://host:port or https://host", o.Endpoint)
-	}
-	if u.User != nil {
-		return object.Invalidf("the endpoint must hold no credentials")
-	}
-	return nil
+	return cloud.CheckEndpoint(o.Endpoint)
 }
 
 // Store is a bucket. It may be used concurrently.
@@ -133,7 +124,7 @@ func (s *Store) Create(ctx context.Context) error {
 		}
 	}
 	_, err := s.client.CreateBucket(ctx, in)
-	if err = cause(ctx, err); errors.Is(err, errOwned) {
+	if err = cause(ctx, err); errors.Is(err, cloud.ErrOwned) {
 		return nil
 	}
 	return object.Fail("create", s.opts.Bucket, err)
@@ -172,16 +163,7 @@ func unsigned(o *awss3.Options) {
 	o.APIOptions = append(o.APIOptions, v4.SwapComputePayloadSHA256ForUnsignedPayloadMiddleware)
 }
 
-// checkKey also refuses ".", ".." and empty components, which some clients,
-// proxies and servers take out of a URL's path: the key would be another one's.
-func checkKey(key string) error {
-	for component := range strings.SplitSeq(strings.TrimSuffix(key, "/"), "/") {
-		if component == "" || component == "." || component == ".." {
-			return object.Invalidf("key has a component %q", component)
-		}
-	}
-	return object.CheckKey(key)
-}
+func checkKey(key string) error { return cloud.CheckKey(key, object.MaxKeyBytes) }
 
 // Head describes an object.
 func (s *Store) Head(ctx context.Context, key string) (object.Info, error) {

@@ -3,6 +3,7 @@ package s3_test
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"sync/atomic"
 	"testing"
 
@@ -58,6 +59,14 @@ func TestStore(t *testing.T) {
 	t.Run("Bare", func(t *testing.T) { objecttest.Run(t, open) })
 	t.Run("Wrapped", func(t *testing.T) { objecttest.RunWrapped(t, open) })
 	t.Run("Faulty", func(t *testing.T) { objecttest.RunFaulty(t, open, objecttest.Faulty{}) })
+}
+
+func TestCut(t *testing.T) {
+	server := serve(t)
+	objecttest.RunCut(t, strings.TrimPrefix(server.Endpoint, "http://"), func(t *testing.T, address string) object.Store {
+		server.Endpoint = "http://" + address
+		return open(t, server, "bucket")
+	})
 }
 
 func TestProbe(t *testing.T) {
