@@ -17,7 +17,7 @@ type Role struct {
 	// behind its name.
 	URL string
 	// Header adds to a request what the server wants to see; nil means nothing.
-	Header func(ctx context.Context, client *http.Client) (http.Header, error)
+	Header func(ctx context.Context, client *http.Client) http.Header
 	// Decode reads the document with the credentials.
 	Decode func(document []byte) (Credentials, error)
 }
@@ -38,10 +38,7 @@ func (r Role) Source(ctx context.Context) (Credentials, error) {
 	client := Client(t)
 	var header http.Header
 	if r.Header != nil {
-		var err error
-		if header, err = r.Header(ctx, client); err != nil {
-			return Credentials{}, err
-		}
+		header = r.Header(ctx, client)
 	}
 	names, err := Fetch(ctx, client, http.MethodGet, r.URL, header)
 	if err != nil {

@@ -6,6 +6,8 @@
 //
 //	file:///dir
 //	s3://bucket/prefix?endpoint=http://host:port&region=r&path_style=true&anonymous=true
+//	oss://bucket/prefix?region=cn-hangzhou&internal=true&endpoint=https://host
+//	cos://bucket-appid/prefix?region=ap-guangzhou&endpoint=https://host
 //	mem://name
 //
 // An address never holds a secret: it is written into the volume's settings and

@@ -11,10 +11,10 @@ import (
 	"mirrorfs/object"
 	"mirrorfs/object/file"
 	"mirrorfs/object/mem"
-	"mirrorfs/object/s3"
 )
 
-const forms = "file:///dir, s3://bucket/prefix?endpoint=http://host:port&region=r&path_style=true, or mem://name"
+const forms = "file:///dir, s3://bucket/prefix?endpoint=http://host:port&region=r&path_style=true, " +
+	"oss://bucket/prefix?region=r, cos://bucket-appid/prefix?region=r, or mem://name"
 
 // Options of opening. The zero value is for production: retries with their
 // defaults, 64 requests at once, no metrics, and no mem:// addresses.
@@ -73,8 +73,9 @@ func bare(ctx context.Context, addr string, opts Options) (object.Store, error) 
 		return nil, object.Invalidf("not a URL, want %s", forms)
 	}
 	if u.User != nil {
-		return nil, object.Invalidf("it must hold no credentials, for it is stored and logged; for s3 set " +
-			"AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, instead")
+		return nil, object.Invalidf("it must hold no credentials, for it is stored and logged; set AWS_ACCESS_KEY_ID and " +
+			"AWS_SECRET_ACCESS_KEY or AWS_PROFILE for s3, OSS_ACCESS_KEY_ID and OSS_ACCESS_KEY_SECRET for oss, " +
+			"COS_SECRETID and COS_SECRETKEY for cos instead")
 	}
 	if u.Fragment != "" || u.Opaque != "" {
 		return nil, object.Invalidf("want %s", forms)
@@ -86,6 +87,10 @@ func bare(ctx context.Context, addr string, opts Options) (object.Store, error) 
 		return openMem(u, opts.Memory)
 	case "s3":
 		return openS3(ctx, u, opts)
+	case "oss":
+		return openOSS(u, opts)
+	case "cos":
+		return openCOS(u, opts)
 	case "":
 		return nil, object.Invalidf("no scheme, want %s", forms)
 	}
@@ -110,58 +115,6 @@ func openMem(u *url.URL, space *mem.Space) (object.Store, error) {
 		return nil, object.Invalidf("mem:// exists only inside one process, and this one shares none")
 	}
 	return space.Store(u.Host), nil
-}
-
-// openS3 also applies the prefix.
-func openS3(ctx context.Context, u *url.URL, opts Options) (object.Store, error) {
-	o := s3.Options{Bucket: u.Host, Connections: opts.Connections}
-	if err := s3Settings(u, &o); err != nil {
-		return nil, err
-	}
-	s, err := s3.New(ctx, o)
-	if err != nil {
-		return nil, err
-	}
-	if prefix := strings.Trim(u.Path, "/"); prefix != "" {
-		return object.WithPrefix(s, prefix+"/"), nil
-	}
-	return s, nil
-}
-
-func s3Settings(u *url.URL, o *s3.Options) error {
-	query, err := url.ParseQuery(u.RawQuery)
-	if err != nil {
-		return object.Invalidf("settings: %v", err)
-	}
-	for name, values := range query {
-		value := values[len(values)-1]
-		switch name {
-		case "endpoint":
-			o.Endpoint = value
-		case "region":
-			o.Region = value
-		case "path_style":
-			o.PathStyle, err = boolean(name, value)
-		case "anonymous":
-			o.Anonymous, err = boolean(name, value)
-		default:
-			err = object.Invalidf("unknown setting %q, want endpoint, region, path_style or anonymous", name)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func boolean(name, value string) (bool, error) {
-	switch value {
-	case "true", "1":
-		return true, nil
-	case "false", "0":
-		return false, nil
-	}
-	return false, object.Invalidf("%s=%q, want true or false", name, value)
 }
 
 // redact cuts what may be a secret out of an address for an error message: all

@@ -35,6 +35,12 @@ func TestAddresses(t *testing.T) {
 		"s3://bucket?region=eu":                   "s3://bucket?region=eu",
 		"s3://b/p?anonymous=true":                 "s3://b/p?anonymous=true&region=us-east-1",
 		"s3://b?endpoint=http://h:9&path_style=1": "s3://b?endpoint=http%3A%2F%2Fh%3A9&path_style=true&region=us-east-1",
+		"oss://bucket?region=cn-hangzhou":         "oss://bucket?region=cn-hangzhou",
+		"oss://bucket/a/?region=r-1&internal=1":   "oss://bucket/a?internal=true&region=r-1",
+		"oss://bucket?endpoint=https://oss-cn-beijing-internal.aliyuncs.com": "oss://bucket?" +
+			"endpoint=https%3A%2F%2Foss-cn-beijing-internal.aliyuncs.com&region=cn-beijing",
+		"cos://bucket-125/a/b?region=ap-guangzhou": "cos://bucket-125/a/b?region=ap-guangzhou",
+		"cos://bucket-125?endpoint=http://h":       "cos://bucket-125?endpoint=http%3A%2F%2Fh",
 	} {
 		opts := open.Options{Memory: new(mem.Space), Metrics: prometheus.NewRegistry()}
 		for range 2 {
@@ -83,6 +89,16 @@ func TestWrongAddresses(t *testing.T) {
 		"s3://b?access_key=hunter2":               "unknown setting",
 		"://":                                     "file:///dir",
 		"s3://%":                                  "file:///dir",
+		"oss://":                                  "no bucket",
+		"oss://bucket":                            "no region",
+		"oss://bucket?region=r&internal=maybe":    "true or false",
+		"oss://bucket?region=r&path_style=true":   `unknown setting "path_style"`,
+		"oss://key:hunter2@bucket?region=r":       "OSS_ACCESS_KEY_ID",
+		"cos://":                                  "no bucket",
+		"cos://bucket?region=ap-guangzhou":        "name-appid",
+		"cos://bucket-125":                        "no region",
+		"cos://bucket-125?internal=true":          `unknown setting "internal"`,
+		"cos://key:hunter2@bucket-125":            "COS_SECRETID",
 	} {
 		_, err := open.Store(t.Context(), addr, open.Options{})
 		if !errors.Is(err, object.ErrInvalid) || !strings.Contains(err.Error(), want) {

@@ -1,7 +1,6 @@
 package s3_test
 
 import (
-	"errors"
 	"fmt"
 	"strings"
 	"sync/atomic"
@@ -75,20 +74,7 @@ func TestProbe(t *testing.T) {
 	}
 }
 
-func TestMissingBucket(t *testing.T) {
-	s := open(t, serve(t), "none")
-	_, getErr := s.Get(t.Context(), "key", 0, -1)
-	_, headErr := s.Head(t.Context(), "key")
-	_, listErr := s.List(t.Context(), "", "", 10)
-	for what, err := range map[string]error{
-		"Put": s.Put(t.Context(), "key", nil), "PutIfAbsent": s.PutIfAbsent(t.Context(), "key", nil),
-		"Get": getErr, "Head": headErr, "List": listErr, "Delete": s.Delete(t.Context(), "key"),
-	} {
-		if !errors.Is(err, object.ErrNoBucket) || errors.Is(err, object.ErrNotExist) {
-			t.Errorf("%s in a missing bucket: %v", what, err)
-		}
-	}
-}
+func TestMissingBucket(t *testing.T) { objecttest.RunMissingBucket(t, open(t, serve(t), "none")) }
 
 func TestDenied(t *testing.T) {
 	server := serve(t)
@@ -120,13 +106,6 @@ func TestDenied(t *testing.T) {
 		},
 	}
 	for what, open := range wrong {
-		s := open()
-		_, headErr := s.Head(t.Context(), "key")
-		_, listErr := s.List(t.Context(), "", "", 10)
-		for op, err := range map[string]error{"Put": s.Put(t.Context(), "key", nil), "Head": headErr, "List": listErr} {
-			if !errors.Is(err, object.ErrDenied) {
-				t.Errorf("%s with %s: %v", op, what, err)
-			}
-		}
+		objecttest.RunDenied(t, what, open())
 	}
 }

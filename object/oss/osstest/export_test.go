@@ -1,0 +1,4 @@
+package osstest
+
+// Signature is what the server wants to see.
+var Signature = signature
