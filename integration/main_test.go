@@ -39,13 +39,13 @@ type twoSites struct {
 }
 
 // newTwoSites formats a volume and adds a mirror; nothing runs yet.
-func newTwoSites(t *testing.T, rtt time.Duration, bucket func(*harness.World) string) *twoSites {
+func newTwoSites(t *testing.T, rtt time.Duration, bucket func(*harness.World) string, format ...string) *twoSites {
 	t.Helper()
 	s := &twoSites{World: harness.New(t, program)}
 	s.metaA, s.metaB = s.Redis(), s.Redis()
 	var metaAFromB string
 	s.link, metaAFromB = s.Link(s.metaA, rtt)
-	s.Run("format", s.metaA, "vol", "--bucket", bucket(s.World))
+	s.Run(append([]string{"format", s.metaA, "vol", "--bucket", bucket(s.World)}, format...)...)
 	s.Run("mirror", "add", metaAFromB, s.metaB, "--site", "b")
 	return s
 }
