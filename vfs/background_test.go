@@ -91,6 +91,34 @@ func TestFailedCommitIsTriedAgainBehind(t *testing.T) {
 	})
 }
 
+// TestBlocksThatWentAreNotCommitted: a client that was cut off for so long that blocks which it had
+// uploaded may have been deleted looks for them before it commits them.
+func TestBlocksThatWentAreNotCommitted(t *testing.T) {
+	running(t, vfs.Options{PurgeInterval: time.Hour}, func(t *testing.T, r *rig) {
+		r.meter.failWith(unreachable("commit"))
+		f, g := r.create("f"), r.create("g")
+		r.write(f, fill(1, 1000), 0)
+		r.fails(f.Fsync(t.Context()), syscall.EIO)
+		gone, err := r.store.List(t.Context(), "data/", "", 10)
+		r.ok(err)
+		r.write(g, fill(2, 1000), 0)
+		r.fails(g.Fsync(t.Context()), syscall.EIO)
+		time.Sleep(10 * time.Minute)
+		r.ok(r.store.Delete(t.Context(), gone[len(gone)-1].Key))
+		r.meter.failWith(nil)
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		r.fails(f.Fsync(t.Context()), syscall.EIO)
+		r.ok(g.Fsync(t.Context()))
+		if n, err := r.model.GetAttr(t.Context(), f.Ino()); err != nil || n.Attr.Size != 0 {
+			t.Errorf("the file whose block went has %d bytes, %v", n.Attr.Size, err)
+		}
+		r.holds(g, fill(2, 1000))
+		r.closes(f)
+		r.closes(g)
+	})
+}
+
 // TestHeartbeats tell which files are open, and survive an outage.
 func TestHeartbeats(t *testing.T) {
 	running(t, vfs.Options{PurgeInterval: time.Hour}, func(t *testing.T, r *rig) {

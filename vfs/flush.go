@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"syscall"
 	"time"
 
 	"mirrorfs/meta"
+	"mirrorfs/object"
 )
 
 // The wait before a commit that failed is tried again behind.
@@ -81,6 +83,11 @@ func (fs *FS) flushHeld(ctx context.Context, in *inode) error {
 	}
 	if err := p.finish(ctx); err != nil {
 		return fs.uploadFailed(ctx, in, p, refuse("upload", in.ino, "", err))
+	}
+	if err := p.check(ctx, fs); errors.Is(err, object.ErrNotExist) {
+		return fs.uploadFailed(ctx, in, p, &meta.Error{Op: "commit", Ino: in.ino, Errno: syscall.EIO, Err: err})
+	} else if err != nil {
+		return fs.commitFailed(ctx, in, p, refuse("commit", in.ino, "", err))
 	}
 	for _, c := range p.commits(in.ino, fs.maxExtents) {
 		if err := fs.commit(ctx, in, c); err != nil {

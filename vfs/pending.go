@@ -56,6 +56,7 @@ type slice struct {
 	finishing atomic.Bool   // somebody closes or has closed it
 	done      chan struct{} // closed when all is uploaded, or err is set
 	err       error
+	doneAt    int64 // ns
 }
 
 // writer finds the slice that holds uncommitted bytes, nil when it is none of these.
@@ -128,7 +129,7 @@ func (s *slice) abort() {
 }
 
 func (s *slice) finished(err error) {
-	s.err = err
+	s.err, s.doneAt = err, s.fs.now()
 	s.fs.buffered.Add(-s.weight.Load())
 	close(s.done)
 }
@@ -160,6 +161,26 @@ func (p *pending) finish(ctx context.Context) error {
 		}
 	}
 	return first
+}
+
+// surelyThere is how long uploaded blocks need no look whether they are still there: less
+// than any grace, after which blocks may be deleted that are not referenced any more.
+const surelyThere = 5 * time.Minute
+
+// check looks whether the blocks of slices that were uploaded long ago are still there. While
+// this client was cut off, a commit of them may have been made that it was not told of,
+// others may have written over the file, and the blocks may have been deleted since;
+// or they were taken for leaked. The generation is finished.
+func (p *pending) check(ctx context.Context, fs *FS) error {
+	for _, s := range p.slices {
+		if fs.now()-s.doneAt < int64(surelyThere) {
+			continue
+		}
+		if err := fs.blocks.Check(ctx, fs.opts.Home, s.w.Slice(), s.w.Len()); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // abort gives all slices up.
