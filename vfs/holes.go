@@ -12,13 +12,12 @@ import (
 // it takes a piece, and all together one Commit.
 const holeBytes = meta.MaxCommitExtents * chunk.Bytes
 
-// Punch makes the n bytes at off zeros and gives their room back. The file does not
-// get longer. Like a write it is buffered, and committed by a flush.
-func (f *File) Punch(ctx context.Context, off, n int64) error { return f.zero(ctx, off, n, 0) }
-
-// ZeroRange is Punch, but the file ends at off + n or later afterwards.
+// ZeroRange is Punch and Allocate.
 func (f *File) ZeroRange(ctx context.Context, off, n int64) error {
-	return f.zero(ctx, off, n, uint64(off)+uint64(n))
+	if err := f.Punch(ctx, off, n); err != nil {
+		return err
+	}
+	return f.Allocate(ctx, off, n)
 }
 
 // Allocate makes the file end at off + n or later. Nothing is set aside for the bytes:
@@ -59,7 +58,9 @@ func (f *File) checkRange(op string, off, n int64) error {
 	return f.report(op)
 }
 
-func (f *File) zero(ctx context.Context, off, n int64, size uint64) error {
+// Punch makes the n bytes at off zeros and gives their room back. The file does not
+// get longer. Like a write it is buffered, and committed by a flush.
+func (f *File) Punch(ctx context.Context, off, n int64) error {
 	if err := f.checkRange("fallocate", off, n); err != nil {
 		return err
 	}
@@ -69,11 +70,9 @@ func (f *File) zero(ctx context.Context, off, n int64, size uint64) error {
 	if err := fs.freshSize(ctx, in); err != nil { // nothing is behind the end
 		return err
 	}
-	at, end := uint64(off), uint64(off)+uint64(n)
-	for {
+	for at, end := uint64(off), uint64(off)+uint64(n); ; {
 		part := min(end, (at/holeBytes+1)*holeBytes)
-		more := f.zeroPart(at, part, min(size, part))
-		if !more || part == end {
+		if more := f.punchPart(at, part); !more || part == end {
 			return nil
 		}
 		if err := fs.flush(ctx, in); err != nil {
@@ -83,18 +82,17 @@ func (f *File) zero(ctx context.Context, off, n int64, size uint64) error {
 	}
 }
 
-// zeroPart buffers holes from one place to another, as far as the file has bytes, and that it
-// is to have a size. It reports whether the file goes on behind.
-func (f *File) zeroPart(at, end, size uint64) (more bool) {
+// punchPart buffers holes from one place to another, as far as the file has bytes, and
+// reports whether it has more behind.
+func (f *File) punchPart(at, end uint64) (more bool) {
 	fs, in := f.fs, f.in
 	in.write.Lock()
 	defer in.write.Unlock()
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	most := max(in.size(), size)
-	more = end < most || size > 0
-	if end = min(end, most); at >= end {
-		return more
+	size := in.size()
+	if at >= size {
+		return false
 	}
 	act := in.active
 	if act == nil {
@@ -102,13 +100,13 @@ func (f *File) zeroPart(at, end, size uint64) (more bool) {
 		in.active = act
 		fs.dirty.add(fs, in)
 	}
-	act.hole(at, end)
-	act.end = max(act.end, size)
+	act.hole(at, min(end, size))
 	act.size = act.end // what was written before may be taken away here, and made the file that long
 	act.changed = fs.now()
 	act.mtime = act.changed
 	act.clearSetID = act.clearSetID || f.clearSetID.Load()
-	return more
+	fs.flushMany(act)
+	return end < size
 }
 
 // hole records that there are no bytes from one place to another.

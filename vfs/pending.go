@@ -30,8 +30,8 @@ type pending struct {
 	slices  map[uint64]*slice
 	streams []*slice // those that take more, the gathering one first; guarded by inode.write
 	extents int      // pieces, about
-	end     uint64   // of the furthest write, or size
-	size    uint64   // that the file is to have at least, beside what is written
+	end     uint64   // of the furthest write
+	size    uint64   // end as of the last hole, which may have taken the furthest write away
 	since   int64    // ns, of the first write
 	changed int64    // ns, of the last write or SetAttr
 	mtime   int64    // ns, to commit

@@ -79,7 +79,7 @@ func (r *rig) randomWrites(seed uint64) []byte {
 	var want []byte
 	for range 400 {
 		f := files[rng.IntN(2)]
-		switch op := rng.IntN(12); {
+		switch op := rng.IntN(14); {
 		case op < 6:
 			off, p := rng.IntN(300_000), fill(byte(rng.Uint32()), rng.IntN(20_000)+1)
 			r.write(f, p, int64(off))
@@ -98,6 +98,30 @@ func (r *rig) randomWrites(seed uint64) []byte {
 			}
 		case op == 8 && rng.IntN(10) == 0:
 			r.loseSession()
+		case op == 9:
+			off, n := rng.IntN(300_000), rng.IntN(50_000)+1
+			if rng.IntN(2) == 0 {
+				r.ok(f.Punch(r.Context(), int64(off), int64(n)))
+			} else {
+				if err := f.ZeroRange(r.Context(), int64(off), int64(n)); err != nil { // it was not made longer
+					r.fails(err, syscall.EIO)
+					clear(want[min(off, len(want)):min(off+n, len(want))])
+					continue
+				}
+				want = append(want, make([]byte, max(0, off+n-len(want)))...)
+			}
+			clear(want[min(off, len(want)):min(off+n, len(want))])
+		case op == 10:
+			from, to, n := rng.IntN(100_000), 200_000+rng.IntN(100_000), rng.IntN(50_000)
+			done, err := f.CopyRange(r.Context(), int64(from), f, int64(to), int64(n))
+			if err != nil { // what is buffered could not be committed first
+				r.fails(err, syscall.EIO)
+				continue
+			}
+			if done > 0 {
+				want = append(want, make([]byte, max(0, to+int(done)-len(want)))...)
+				copy(want[to:], want[from:from+int(done)])
+			}
 		default:
 			off, n := rng.IntN(300_000), rng.IntN(50_000)+1
 			got, err := r.tryRead(f, int64(off), n)

@@ -34,13 +34,15 @@ func (f *File) seek(ctx context.Context, off int64, wanted func(*piece) bool) (i
 		n := min(size-at, chunk.Bytes-at%chunk.Bytes)
 		pieces, missing, ok := in.plan(nil, at, int(n))
 		if !ok {
-			next, err := fs.nextChunk(ctx, in, missing)
-			if err != nil {
-				return 0, err
-			}
-			if next > missing && !hole { // all between is holes
-				at = uint64(next) * chunk.Bytes
-				continue
+			if !hole && at > uint64(off) { // nothing so far: there may be nothing for long
+				next, err := fs.nextChunk(ctx, in, missing)
+				if err != nil {
+					return 0, err
+				}
+				if next > missing {
+					at = uint64(next) * chunk.Bytes
+					continue
+				}
 			}
 			if tries++; tries > maxReplans+int(size/chunk.Bytes) {
 				return 0, refuse("lseek", in.ino, "", errMoving)

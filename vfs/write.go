@@ -132,11 +132,16 @@ func (f *File) putPart(ctx context.Context, p []byte, off uint64) (int, error) {
 		in.active = act
 		fs.dirty.add(fs, in)
 	}
+	fs.flushMany(act)
+	return n, nil
+}
+
+// flushMany has a generation flushed behind when it is in many pieces. inode.mu is held.
+func (fs *FS) flushMany(act *pending) {
 	if act.extents > fs.opts.DirtyExtents && act.since != 0 {
 		act.since = 0
 		fs.wake()
 	}
-	return n, nil
 }
 
 // giveUp drops what is buffered and keeps the reason for every handle.

@@ -93,6 +93,9 @@ func (r *bytesRun) run() {
 // turn closes all and goes on with the other client, if there is one, and new handles.
 func (r *bytesRun) turn() {
 	r.closeAll()
+	if r.target.Settle != nil {
+		r.target.Settle()
+	}
 	if r.target.Other != nil && r.rng.IntN(2) == 0 {
 		r.client = r.other()
 	} else {

@@ -16,6 +16,9 @@ type Target struct {
 	Dir string
 	// Foreign says that FS is not ours: tests of our own limits are left out.
 	Foreign bool
+	// Settle, if not nil, waits until what one client closed can be seen by the other,
+	// in the test of random bytes.
+	Settle func()
 	// Flags are for every open of the test of random bytes: O_DIRECT, say, with which
 	// nothing is mapped.
 	Flags int
