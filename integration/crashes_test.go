@@ -11,8 +11,6 @@ import (
 	"time"
 
 	"mirrorfs/integration/harness"
-	"mirrorfs/meta/metatest"
-	"mirrorfs/meta/redis"
 )
 
 // crashSites are two sites whose every part can be killed.
@@ -161,14 +159,8 @@ func (s *crashSites) check(round int, writers []*churner) {
 	for _, w := range writers {
 		w.check(s.t, s.b.Dir)
 	}
-	for name, addr := range map[string]string{"source": s.serverA.Addr(), "mirror": s.serverB.Addr()} {
-		e, err := redis.Open(s.t.Context(), addr, redis.Options{})
-		must(s.t, err)
-		if wrong := metatest.CheckSound(s.t, e); wrong != "" {
-			s.t.Errorf("the metadata of the %s after round %d:\n%s", name, round, wrong)
-		}
-		must(s.t, e.Close())
-	}
+	s.Run("fsck", s.serverA.Addr(), "--deep")
+	s.Run("fsck", s.serverB.Addr(), "--deep")
 	for i, w := range writers {
 		if i%2 == 0 {
 			must(s.t, os.RemoveAll(filepath.Join(s.a.Dir, w.dir)))
