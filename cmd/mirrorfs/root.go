@@ -39,6 +39,7 @@ clients of a mirror, from MIRRORFS_SOURCE_PASSWORD.`,
 		newFormatCommand(c),
 		newFsckCommand(c),
 		newGCCommand(c),
+		newInfoCommand(c),
 		newLoadCommand(c),
 		newLocalCommand(c),
 		newMirrorCommand(c),
@@ -48,6 +49,7 @@ clients of a mirror, from MIRRORFS_SOURCE_PASSWORD.`,
 		newTrashCommand(c),
 		newUmountCommand(c),
 		newVersionCommand(c),
+		newWarmupCommand(c),
 	)
 	group(root)
 	return root

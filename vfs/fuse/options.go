@@ -18,6 +18,9 @@ type Options struct {
 	FS     *vfs.FS
 	Dir    string // the mount point: an empty directory
 	Volume string // its name, for people to see in the list of mounts
+	// Source is what MountOf tells of the mount: where the volume's metadata are, say,
+	// without a password.
+	Source string
 	// ReadOnly mounts with the ro flag; the FS should be read-only too.
 	ReadOnly bool
 	// NonEmpty allows a mount point that holds files.

@@ -15,10 +15,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// pidXattr is an extended attribute of a mount's root that only the adapter
-// knows: the process that serves it, in decimal. Unmount asks for it.
-const pidXattr = "mirrorfs.pid"
-
 // pollInterval is how often a mount that is in use, or a process that is to end,
 // is looked at again.
 const pollInterval = 20 * time.Millisecond

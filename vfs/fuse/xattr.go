@@ -20,7 +20,7 @@ func (r *raw) storable(name string) bool {
 	space, _, _ := strings.Cut(name, ".")
 	switch space {
 	case "user", "trusted", "security":
-		return name != pidXattr
+		return true
 	}
 	return false
 }
@@ -32,10 +32,7 @@ func isACL(name string) bool { return name == meta.XattrACL || name == meta.Xatt
 func (r *raw) GetXAttr(cancel <-chan struct{}, h *gofuse.InHeader, name string, dest []byte) (uint32, gofuse.Status) {
 	defer r.metrics.observe(opGetXattr, r.metrics.now())
 	if !r.storable(name) {
-		if name == pidXattr && h.NodeId == gofuse.FUSE_ROOT_ID {
-			return fit(dest, r.pid)
-		}
-		return 0, gofuse.Status(unix.EOPNOTSUPP)
+		return r.control(cancel, h, name, dest)
 	}
 	ctx := r.asking(cancel, h)
 	defer ctx.finish()
