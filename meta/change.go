@@ -146,8 +146,8 @@ func (Link) Op() Op { return OpLink }
 
 // What of a file's metadata is kept when it is cut to nothing, at most.
 const (
-	MaxKeptLists      = 4096      // chunks that have extents
-	MaxKeptBytes      = 512 << 10 // of encoded extents
+	MaxKeptLists      = 2048      // chunks that have extents
+	MaxKeptBytes      = 256 << 10 // of encoded extents
 	MaxKeptXattrBytes = 64 << 10  // names and values
 )
 

@@ -24,7 +24,7 @@ local function keep_content(c, ino, v)
   local inline, lists = inline_list(v) ~= '', has_lists(v)
   if sub(v, 4, 5) == '\0\0' or not inline and not lists or trash(c) == 0 or c.nino >= 2 ^ 48 then return nil end
   local d, kept = dec(ino), c.nino
-  local xattrs, rows = pairs_of(c.p .. 'a' .. d, 4096, 65536), pairs_of(c.p .. 'c' .. d, 4096, 524288)
+  local xattrs, rows = pairs_of(c.p .. 'a' .. d, 4096, 65536), pairs_of(c.p .. 'c' .. d, 2048, 262144)
   if not xattrs or not rows then return nil end
   c.nino, c.bytes = kept + 1, c.bytes - rounded(size_of(v))
   if lists then call('RENAME', c.p .. 'c' .. d, c.p .. 'c' .. dec(kept)) end
