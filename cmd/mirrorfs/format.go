@@ -47,14 +47,16 @@ formatted into it. It looks at the settings of Redis: one that evicts keys is
 refused, one without an append-only file is warned about.`,
 		Example: `  mirrorfs format local:/var/lib/mirrorfs/meta photos --bucket file:///var/lib/mirrorfs/data
   mirrorfs format redis://10.0.0.5/0 models --bucket "s3://models/v1?region=eu-central-1"
-  mirrorfs format redis://10.0.0.5/0 lab --bucket "s3://lab?endpoint=http://10.0.0.9:9000&path_style=true" --block-size 1MiB`,
+  mirrorfs format redis://10.0.0.5/0 lab --bucket "s3://lab?endpoint=http://10.0.0.9:9000&path_style=true" --block-size 1MiB
+  mirrorfs format redis://10.0.0.5/0 hz --bucket "oss://models/v1?region=cn-hangzhou&internal=true"
+  mirrorfs format redis://10.0.0.5/0 gz --bucket "cos://models-1250000000/v1?region=ap-guangzhou"`,
 		Args: exactArgs("META", "NAME"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return c.format(cmd.Context(), args[0], args[1], opts)
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&opts.bucket, "bucket", "", "data address: file:///dir, s3://bucket/prefix?endpoint=..., (required)")
+	f.StringVar(&opts.bucket, "bucket", "", "data address: file:///dir, s3://bucket/prefix?endpoint=..., oss://bucket?region=..., cos://bucket-appid?region=... (required)")
 	f.StringVar(&opts.site, "site", "source", "name of this site")
 	f.Var(&opts.block, "block-size", "size of a full block, a power of two from 64KiB to 64MiB")
 	f.StringVar(&opts.compress, "compress", "none", "compression of blocks; only none in this version")

@@ -15,7 +15,8 @@ volume to other regions, whose clients read locally and write to the source.
 
 META is a metadata address: redis://[user@]host:port/db, rediss://..., or
 local:DIR for a private Redis in a directory. BUCKET is a data address:
-file:///dir, s3://bucket/prefix?endpoint=http://host:port&path_style=true, ...
+file:///dir, s3://bucket/prefix?endpoint=http://host:port&path_style=true,
+oss://bucket/prefix?region=..., cos://bucket-appid/prefix?region=..., ...
 
 The password of META comes from MIRRORFS_META_PASSWORD; that of the source, for
 clients of a mirror, from MIRRORFS_SOURCE_PASSWORD.`,

@@ -12,8 +12,10 @@ import (
 
 // Getter asks a store for an object.
 type Getter struct {
+	// Check tells whether the store may have such a key.
+	Check func(key string) error
 	// Head tells whether the object exists.
-	Head func(ctx context.Context, key string) error
+	Head func(ctx context.Context, key string) (object.Info, error)
 	// Open sends a GET with the header Range, or with none if it is empty. Its error
 	// is ErrRange if the range starts at or after the end.
 	Open func(ctx context.Context, key, byteRange string) (Answer, error)
@@ -27,14 +29,24 @@ type Answer struct {
 	Partial bool   // the body is a part, and not the whole object
 }
 
-// Get reads n bytes from off as object.Store promises. The key has been checked.
+// Get reads n bytes from off as object.Store promises. The body must be closed to
+// free its connection.
 func (g Getter) Get(ctx context.Context, key string, off, n int64) (io.ReadCloser, error) {
-	if err := object.CheckRange(off, n); err != nil {
+	r, err := g.get(ctx, key, off, n)
+	if err != nil {
+		return nil, object.Fail("get", key, err)
+	}
+	return r, nil
+}
+
+func (g Getter) get(ctx context.Context, key string, off, n int64) (io.ReadCloser, error) {
+	if err := errors.Join(g.Check(key), object.CheckRange(off, n)); err != nil {
 		return nil, err
 	}
 	if n == 0 {
 		// No Range header says "nothing", but the object must exist.
-		return empty(), g.Head(ctx, key)
+		_, err := g.Head(ctx, key)
+		return empty(), err
 	}
 	byteRange := ""
 	switch {

@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"sync/atomic"
 	"testing"
+	"time"
 
 	"mirrorfs/object"
 	"mirrorfs/object/cloud/cloudtest"
@@ -15,28 +15,22 @@ import (
 	"mirrorfs/object/objecttest"
 )
 
-// serve starts a server for the test, and makes its account that of the process.
-func serve(t testing.TB) *cloudtest.Server {
-	t.Helper()
-	server := costest.Start(t)
-	account(t, server.Account)
-	return server
-}
-
-func account(t testing.TB, a cloudtest.Account) {
+func use(t testing.TB, a cloudtest.Account) {
 	t.Helper()
 	t.Setenv("COS_SECRETID", a.ID)
 	t.Setenv("COS_SECRETKEY", a.Secret)
 	t.Setenv("COS_SESSION_TOKEN", a.Token)
 	t.Setenv("TENCENTCLOUD_SECRET_ID", "")
 	t.Setenv("TENCENTCLOUD_SECRET_KEY", "")
+	t.Setenv("TENCENTCLOUD_CREDENTIALS_FILE", "")
 	t.Setenv("HOME", t.TempDir())
 }
 
-func open(t testing.TB, o cos.Options) *cos.Store {
+func open(t testing.TB, p cloudtest.Place) *cos.Store {
 	t.Helper()
-	o.Region = costest.Region
-	s, err := cos.New(o)
+	s, err := cos.New(cos.Options{
+		Bucket: p.Name + "-1250000000", Region: costest.Region, Endpoint: p.Endpoint, Metadata: p.Metadata,
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -44,129 +38,36 @@ func open(t testing.TB, o cos.Options) *cos.Store {
 	return s
 }
 
-// bucket opens a bucket that exists.
-func bucket(t testing.TB, server *cloudtest.Server) *cos.Store {
-	t.Helper()
-	s := open(t, cos.Options{Bucket: "bucket-125", Endpoint: server.URL})
-	if err := s.Create(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	return s
-}
-
-// buckets opens a new bucket at each call.
-func buckets(server *cloudtest.Server) func(t *testing.T) object.Store {
-	var count atomic.Int64
-	return func(t *testing.T) object.Store {
-		s := open(t, cos.Options{Bucket: fmt.Sprintf("bucket-%d-125", count.Add(1)), Endpoint: server.URL})
-		if err := s.Create(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		return s
-	}
+func document(a cloudtest.Account) string {
+	return fmt.Sprintf(`{"TmpSecretId": %q, "TmpSecretKey": %q, "Token": %q, "ExpiredTime": %d, "Expiration": %q,
+		"Code": "Success"}`, a.ID, a.Secret, a.Token, a.Expires.Unix(), a.Expires.UTC().Format(time.RFC3339))
 }
 
 func TestStore(t *testing.T) {
-	open := buckets(serve(t))
-	t.Run("Bare", func(t *testing.T) { objecttest.Run(t, open) })
-	t.Run("Wrapped", func(t *testing.T) { objecttest.RunWrapped(t, open) })
-	t.Run("Faulty", func(t *testing.T) { objecttest.RunFaulty(t, open, objecttest.Faulty{}) })
-}
-
-func TestCut(t *testing.T) {
-	objecttest.RunCut(t, serve(t).Host(), func(t *testing.T, address string) object.Store {
-		return open(t, cos.Options{Bucket: "bucket-125", Endpoint: "http://" + address})
+	cloudtest.Run(t, cloudtest.Subject{
+		Server: costest.Start(t), Use: use, Document: document,
+		RolePath: "/latest/meta-data/cam/security-credentials/",
+		Open:     func(t testing.TB, p cloudtest.Place) object.Store { return open(t, p) },
+		Answers: []objecttest.Answer{
+			{Status: 409, Code: "FileAlreadyExists", Want: object.ErrExist},
+			{Status: 403, Code: "RequestTimeTooSkewed", Want: object.ErrDenied},
+			{Status: 409, Code: "PathConflict", Want: object.ErrThrottled},
+			{Status: 400, Code: "RequestTimeOut", Want: objecttest.ErrPassing},
+			{Status: 400, Code: "KeyTooLong", Want: object.ErrInvalid},
+		},
 	})
-}
-
-func TestProbe(t *testing.T) {
-	if err := object.Probe(t.Context(), bucket(t, serve(t))); err != nil {
-		t.Error(err)
-	}
-}
-
-func TestMissingBucket(t *testing.T) {
-	objecttest.RunMissingBucket(t, open(t, cos.Options{Bucket: "none-125", Endpoint: serve(t).URL}))
-}
-
-func TestDenied(t *testing.T) {
-	server := serve(t)
-	bucket(t, server)
-	machine := cloudtest.StartMetadata(t, rolePath, nil) // of a machine without a role
-	for why, a := range map[string]cloudtest.Account{
-		"a wrong secret":         {ID: server.Account.ID, Secret: "wrong"},
-		"an unknown key":         {ID: "unknown", Secret: "wrong"},
-		"a token of another":     {ID: server.Account.ID, Secret: server.Account.Secret, Token: "token"},
-		"no credentials":         {},
-		"half of them":           {ID: server.Account.ID},
-		"the other half of them": {Secret: server.Account.Secret},
-	} {
-		account(t, a)
-		objecttest.RunDenied(t, why, open(t, cos.Options{Bucket: "bucket-125", Endpoint: server.URL, Metadata: machine.URL}))
-	}
-	account(t, server.Account)
-	server.Skew(20 * 60e9)
-	objecttest.RunDenied(t, "a clock that is late", open(t, cos.Options{Bucket: "bucket-125", Endpoint: server.URL}))
-	server.Skew(0)
-}
-
-func TestAnswers(t *testing.T) {
-	account(t, cloudtest.Account{ID: "id", Secret: "secret"})
-	objecttest.RunAnswers(t, append(objecttest.Common(), []objecttest.Answer{
-		{Status: 409, Code: "FileAlreadyExists", Want: object.ErrExist},
-		{Status: 403, Code: "RequestTimeTooSkewed", Want: object.ErrDenied},
-		{Status: 409, Code: "PathConflict", Want: object.ErrThrottled},
-		{Status: 400, Code: "RequestTimeOut", Want: objecttest.ErrPassing},
-		{Status: 400, Code: "KeyTooLong", Want: object.ErrInvalid},
-	}...), func(t *testing.T, address string) object.Store {
-		return open(t, cos.Options{Bucket: "bucket-125", Endpoint: "http://" + address})
-	})
-}
-
-// TestThrottled: a store that is told to slow down comes again, and each attempt is
-// one request.
-func TestThrottled(t *testing.T) {
-	server := serve(t)
-	s := bucket(t, server)
-	slow := cloudtest.Fault{Status: 503, Code: "SlowDown", Message: "slow down"}
-	server.Fail(slow)
-	before := server.Requests()
-	if err := s.Put(t.Context(), "key", []byte("data")); !errors.Is(err, object.ErrThrottled) {
-		t.Errorf("Put: %v", err)
-	}
-	if n := server.Requests() - before; n != 1 {
-		t.Errorf("%d requests for one attempt", n)
-	}
-	server.Fail(slow, slow)
-	if err := object.WithRetry(s, object.RetryOptions{FirstPause: 1}).Put(t.Context(), "key", []byte("data")); err != nil {
-		t.Errorf("Put with repetitions: %v", err)
-	}
-}
-
-// TestCorruptUpload: bytes that change on their way are noticed, and sent again.
-func TestCorruptUpload(t *testing.T) {
-	server := serve(t)
-	s := bucket(t, server)
-	server.Corrupt(1)
-	if err := s.Put(t.Context(), "key", []byte("data")); err == nil {
-		t.Error("other bytes were stored, and no error")
-	}
-	server.Corrupt(2)
-	if err := object.WithRetry(s, object.RetryOptions{FirstPause: 1}).Put(t.Context(), "key", []byte("data")); err != nil {
-		t.Error(err)
-	}
-	if info, err := s.Head(t.Context(), "key"); err != nil || info.Size != 4 {
-		t.Errorf("%+v, %v", info, err)
-	}
 }
 
 func TestConfigFile(t *testing.T) {
-	server := serve(t)
+	server := costest.Start(t)
+	create := func() error {
+		return open(t, cloudtest.Place{Name: "bucket", Endpoint: server.URL}).Create(t.Context())
+	}
 	for name, file := range map[string][2]string{
 		"coscmd": {".cos.conf", "[common]\nsecret_id = %s\nsecret_key = %s\nbucket = x\n"},
 		"shared": {".tencentcloud/credentials", "[default]\nsecret_id=%s\nsecret_key=%s\n"},
 	} {
-		account(t, cloudtest.Account{})
+		use(t, cloudtest.Account{})
 		path := filepath.Join(os.Getenv("HOME"), file[0])
 		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 			t.Fatal(err)
@@ -174,14 +75,14 @@ func TestConfigFile(t *testing.T) {
 		if err := os.WriteFile(path, fmt.Appendf(nil, file[1], server.Account.ID, server.Account.Secret), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if err := open(t, cos.Options{Bucket: "bucket-125", Endpoint: server.URL}).Create(t.Context()); err != nil {
+		if err := create(); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	account(t, cloudtest.Account{})
+	use(t, cloudtest.Account{})
 	t.Setenv("TENCENTCLOUD_SECRET_ID", server.Account.ID)
 	t.Setenv("TENCENTCLOUD_SECRET_KEY", server.Account.Secret)
-	if err := open(t, cos.Options{Bucket: "bucket-125", Endpoint: server.URL}).Create(t.Context()); err != nil {
+	if err := create(); err != nil {
 		t.Errorf("the other variables: %v", err)
 	}
 }

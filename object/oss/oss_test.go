@@ -3,11 +3,12 @@ package oss_test
 import (
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
-	"sync/atomic"
 	"testing"
+	"time"
 
 	"mirrorfs/object"
 	"mirrorfs/object/cloud/cloudtest"
@@ -16,15 +17,9 @@ import (
 	"mirrorfs/object/oss/osstest"
 )
 
-// serve starts a server for the test, and makes its account that of the process.
-func serve(t testing.TB) *cloudtest.Server {
-	t.Helper()
-	server := osstest.Start(t)
-	account(t, server.Account)
-	return server
-}
+const rolePath = "/latest/meta-data/ram/security-credentials/"
 
-func account(t testing.TB, a cloudtest.Account) {
+func use(t testing.TB, a cloudtest.Account) {
 	t.Helper()
 	t.Setenv("OSS_ACCESS_KEY_ID", a.ID)
 	t.Setenv("OSS_ACCESS_KEY_SECRET", a.Secret)
@@ -32,10 +27,11 @@ func account(t testing.TB, a cloudtest.Account) {
 	t.Setenv("OSS_CONFIG_FILE", "/dev/null")
 }
 
-func open(t testing.TB, o oss.Options) *oss.Store {
+func open(t testing.TB, p cloudtest.Place) *oss.Store {
 	t.Helper()
-	o.Region = osstest.Region
-	s, err := oss.New(o)
+	s, err := oss.New(oss.Options{
+		Bucket: "oss-" + p.Name, Region: osstest.Region, Endpoint: p.Endpoint, Metadata: p.Metadata,
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -43,70 +39,57 @@ func open(t testing.TB, o oss.Options) *oss.Store {
 	return s
 }
 
-// bucket opens a bucket that exists.
-func bucket(t testing.TB, server *cloudtest.Server) *oss.Store {
-	t.Helper()
-	s := open(t, oss.Options{Bucket: "bucket", Endpoint: server.URL})
-	if err := s.Create(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	return s
-}
-
-// buckets opens a new bucket at each call.
-func buckets(server *cloudtest.Server) func(t *testing.T) object.Store {
-	var count atomic.Int64
-	return func(t *testing.T) object.Store {
-		s := open(t, oss.Options{Bucket: fmt.Sprintf("bucket-%d", count.Add(1)), Endpoint: server.URL})
-		if err := s.Create(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		return s
-	}
+func document(a cloudtest.Account) string {
+	return fmt.Sprintf(`{"AccessKeyId": %q, "AccessKeySecret": %q, "SecurityToken": %q, "Expiration": %q,
+		"LastUpdated": "2026-01-01T00:00:00Z", "Code": "Success"}`, a.ID, a.Secret, a.Token, a.Expires.UTC().Format(time.RFC3339))
 }
 
 func TestStore(t *testing.T) {
-	open := buckets(serve(t))
-	t.Run("Bare", func(t *testing.T) { objecttest.Run(t, open) })
-	t.Run("Wrapped", func(t *testing.T) { objecttest.RunWrapped(t, open) })
-	t.Run("Faulty", func(t *testing.T) { objecttest.RunFaulty(t, open, objecttest.Faulty{}) })
-}
-
-func TestCut(t *testing.T) {
-	objecttest.RunCut(t, serve(t).Host(), func(t *testing.T, address string) object.Store {
-		return open(t, oss.Options{Bucket: "bucket", Endpoint: "http://" + address})
+	cloudtest.Run(t, cloudtest.Subject{
+		Server: osstest.Start(t), Use: use, RolePath: rolePath, Document: document,
+		Open: func(t testing.TB, p cloudtest.Place) object.Store { return open(t, p) },
+		Answers: []objecttest.Answer{
+			{Status: 409, Code: "FileAlreadyExists", Want: object.ErrExist},
+			{Status: 409, Code: "FileImmutable", Want: object.ErrDenied},
+			{Status: 403, Code: "RequestTimeTooSkewed", Want: object.ErrDenied},
+			{Status: 403, Code: "SecurityTokenExpired", Want: object.ErrDenied},
+			{Status: 403, Code: "UserDisable", Want: object.ErrDenied},
+			{Status: 503, Code: "QpsLimitExceeded", Want: object.ErrThrottled},
+			{Status: 503, Code: "DownloadTrafficRateLimitExceeded", Want: object.ErrThrottled},
+			{Status: 400, Code: "InvalidObjectName", Want: object.ErrInvalid},
+		},
 	})
 }
 
-func TestProbe(t *testing.T) {
-	if err := object.Probe(t.Context(), bucket(t, serve(t))); err != nil {
+// TestHardenedMachine: a metadata server that gives nothing without a token of its
+// own.
+func TestHardenedMachine(t *testing.T) {
+	server := osstest.Start(t)
+	use(t, cloudtest.Account{})
+	const token = "metadata-token"
+	machine := cloudtest.StartMetadata(t, rolePath, func(w http.ResponseWriter, r *http.Request) bool {
+		switch {
+		case r.Method == http.MethodPut && r.URL.Path == "/latest/api/token" &&
+			r.Header.Get("X-Aliyun-Ecs-Metadata-Token-Ttl-Seconds") != "":
+			_, _ = w.Write([]byte(token))
+			return false
+		case r.Header.Get("X-Aliyun-Ecs-Metadata-Token") != token:
+			w.WriteHeader(http.StatusForbidden)
+			return false
+		}
+		return true
+	})
+	a := cloudtest.Account{ID: "STS.id", Secret: "secret", Token: "token", Expires: time.Now().Add(time.Hour)}
+	server.Allow(a)
+	machine.Set(document(a))
+	if err := open(t, cloudtest.Place{Name: "bucket", Endpoint: server.URL, Metadata: machine.URL}).Create(t.Context()); err != nil {
 		t.Error(err)
 	}
 }
 
-func TestMissingBucket(t *testing.T) {
-	objecttest.RunMissingBucket(t, open(t, oss.Options{Bucket: "none", Endpoint: serve(t).URL}))
-}
-
-func TestDenied(t *testing.T) {
-	server := serve(t)
-	bucket(t, server)
-	machine := cloudtest.StartMetadata(t, rolePath, nil) // of a machine without a role
-	for why, a := range map[string]cloudtest.Account{
-		"a wrong secret":         {ID: server.Account.ID, Secret: "wrong"},
-		"an unknown key":         {ID: "unknown", Secret: "wrong"},
-		"a token of another":     {ID: server.Account.ID, Secret: server.Account.Secret, Token: "token"},
-		"no credentials":         {},
-		"half of them":           {ID: server.Account.ID},
-		"the other half of them": {Secret: server.Account.Secret},
-	} {
-		account(t, a)
-		objecttest.RunDenied(t, why, open(t, oss.Options{Bucket: "bucket", Endpoint: server.URL, Metadata: machine.URL}))
-	}
-	account(t, server.Account)
-	server.Skew(20 * 60e9)
-	objecttest.RunDenied(t, "a clock that is late", open(t, oss.Options{Bucket: "bucket", Endpoint: server.URL}))
-	server.Skew(0)
+func TestRegion(t *testing.T) {
+	server := osstest.Start(t)
+	use(t, server.Account)
 	s, err := oss.New(oss.Options{Bucket: "bucket", Endpoint: server.URL, Region: "cn-other"})
 	if err != nil {
 		t.Fatal(err)
@@ -116,62 +99,9 @@ func TestDenied(t *testing.T) {
 	}
 }
 
-func TestAnswers(t *testing.T) {
-	account(t, cloudtest.Account{ID: "id", Secret: "secret"})
-	objecttest.RunAnswers(t, append(objecttest.Common(), []objecttest.Answer{
-		{Status: 409, Code: "FileAlreadyExists", Want: object.ErrExist},
-		{Status: 409, Code: "FileImmutable", Want: object.ErrDenied},
-		{Status: 403, Code: "RequestTimeTooSkewed", Want: object.ErrDenied},
-		{Status: 403, Code: "SecurityTokenExpired", Want: object.ErrDenied},
-		{Status: 403, Code: "UserDisable", Want: object.ErrDenied},
-		{Status: 503, Code: "QpsLimitExceeded", Want: object.ErrThrottled},
-		{Status: 503, Code: "DownloadTrafficRateLimitExceeded", Want: object.ErrThrottled},
-		{Status: 400, Code: "InvalidObjectName", Want: object.ErrInvalid},
-	}...), func(t *testing.T, address string) object.Store {
-		return open(t, oss.Options{Bucket: "bucket", Endpoint: "http://" + address})
-	})
-}
-
-// TestThrottled: a store that is told to slow down comes again, and each attempt is
-// one request.
-func TestThrottled(t *testing.T) {
-	server := serve(t)
-	s := bucket(t, server)
-	slow := cloudtest.Fault{Status: 503, Code: "QpsLimitExceeded", Message: "slow down"}
-	server.Fail(slow)
-	before := server.Requests()
-	if err := s.Put(t.Context(), "key", []byte("data")); !errors.Is(err, object.ErrThrottled) {
-		t.Errorf("Put: %v", err)
-	}
-	if n := server.Requests() - before; n != 1 {
-		t.Errorf("%d requests for one attempt", n)
-	}
-	server.Fail(slow, slow)
-	if err := object.WithRetry(s, object.RetryOptions{FirstPause: 1}).Put(t.Context(), "key", []byte("data")); err != nil {
-		t.Errorf("Put with repetitions: %v", err)
-	}
-}
-
-// TestCorruptUpload: bytes that change on their way are noticed, and sent again.
-func TestCorruptUpload(t *testing.T) {
-	server := serve(t)
-	s := bucket(t, server)
-	server.Corrupt(1)
-	if err := s.Put(t.Context(), "key", []byte("data")); err == nil {
-		t.Error("other bytes were stored, and no error")
-	}
-	server.Corrupt(2)
-	if err := object.WithRetry(s, object.RetryOptions{FirstPause: 1}).Put(t.Context(), "key", []byte("data")); err != nil {
-		t.Error(err)
-	}
-	if info, err := s.Head(t.Context(), "key"); err != nil || info.Size != 4 {
-		t.Errorf("%+v, %v", info, err)
-	}
-}
-
 func TestConfigFile(t *testing.T) {
-	server := serve(t)
-	account(t, cloudtest.Account{})
+	server := osstest.Start(t)
+	use(t, cloudtest.Account{})
 	for name, text := range map[string]string{
 		"ossutil 1": "[Credentials]\nlanguage=EN\naccessKeyID=%s\naccessKeySecret=%s\n",
 		"ossutil 2": "# mine\n[profile other]\naccessKeyID = x\n[default]\naccessKeyId = %s\naccessKeySecret = %s\nregion = y\n",
@@ -181,8 +111,7 @@ func TestConfigFile(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Setenv("OSS_CONFIG_FILE", path)
-		s := open(t, oss.Options{Bucket: "bucket", Endpoint: server.URL})
-		if err := s.Create(t.Context()); err != nil {
+		if err := open(t, cloudtest.Place{Name: "bucket", Endpoint: server.URL}).Create(t.Context()); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

@@ -7,24 +7,12 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awss3 "github.com/aws/aws-sdk-go-v2/service/s3"
 
-	"mirrorfs/object"
 	"mirrorfs/object/cloud"
 )
 
 // Get asks for a range; the body must be closed to free its connection.
 func (s *Store) Get(ctx context.Context, key string, off, n int64) (io.ReadCloser, error) {
-	if err := checkKey(key); err != nil {
-		return nil, object.Fail("get", key, err)
-	}
-	head := func(ctx context.Context, key string) error {
-		_, err := s.Head(ctx, key)
-		return err
-	}
-	r, err := cloud.Getter{Head: head, Open: s.open}.Get(ctx, key, off, n)
-	if err != nil {
-		return nil, object.Fail("get", key, err)
-	}
-	return r, nil
+	return cloud.Getter{Check: checkKey, Head: s.Head, Open: s.open}.Get(ctx, key, off, n)
 }
 
 func (s *Store) open(ctx context.Context, key, byteRange string) (cloud.Answer, error) {
