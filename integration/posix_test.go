@@ -26,10 +26,6 @@ var known = []struct {
 		regexp.MustCompile(`(member|other|owner): chown\("x", -1, -1.*(\n.*)+"x": file [2467]7`),
 		"the kernel asks the same of us before a write, which must not fail; so we change nothing where tmpfs says EPERM",
 	},
-	{
-		regexp.MustCompile(`setxattr\("x", "unknown.name"`),
-		"FUSE has the file system decide on namespaces",
-	},
 }
 
 // allCases are the generated cases by name.
