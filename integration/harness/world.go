@@ -122,10 +122,16 @@ func (w *World) FileBucket(name string) string {
 // address. The processes that start from now on have its keys.
 func (w *World) S3Bucket(name string) string {
 	w.t.Helper()
+	return w.s3().Address(name)
+}
+
+// s3 starts an S3 server. The processes that start from now on have its keys.
+func (w *World) s3() s3test.Server {
+	w.t.Helper()
 	server := s3test.Start(w.t)
 	w.env = append(w.env, server.Env()...)
 	w.env = append(w.env, "AWS_CONFIG_FILE=/dev/null", "AWS_SHARED_CREDENTIALS_FILE=/dev/null", "AWS_EC2_METADATA_DISABLED=true")
-	return server.Address(name)
+	return server
 }
 
 // Link puts a wide-area link in front of a server that Redis started, and returns
