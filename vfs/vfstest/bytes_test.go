@@ -65,7 +65,7 @@ func TestBytes(t *testing.T) {
 			engine := model.New(meta.Volume{Name: "t"}, nil)
 			a := busyFS(t, engine, store, cache(t))
 			b := busyFS(t, engine.Client(), store, cache(t))
-			vfstest.RunBytes(t, vfstest.Target{FS: vfstest.Direct(a), Other: vfstest.Direct(b), Steps: 1000})
+			vfstest.RunBytes(t, vfstest.Target{FS: vfstest.Direct(a), Other: vfstest.Direct(b), Steps: 250})
 		})
 	}
 	t.Run("redis", func(t *testing.T) {
@@ -73,6 +73,6 @@ func TestBytes(t *testing.T) {
 		store := mem.New("t")
 		a := busyFS(t, redistest.Format(t, address, redis.Options{}), store, nil)
 		b := busyFS(t, redistest.Open(t, address, redis.Options{}), store, nil)
-		vfstest.RunBytes(t, vfstest.Target{FS: vfstest.Direct(a), Other: vfstest.Direct(b)})
+		vfstest.RunBytes(t, vfstest.Target{FS: vfstest.Direct(a), Other: vfstest.Direct(b), Steps: 150})
 	})
 }
