@@ -106,11 +106,6 @@ func (c *cli) fsckMeta(ctx context.Context, v *volume, opts fsckOptions, bar *pr
 		if v.Mirror {
 			return hintf(errors.New("a mirror is mended at its source"), "mirrorfs fsck SOURCE_META --repair")
 		}
-		end, err := c.startSession(ctx, v)
-		if err != nil {
-			return err
-		}
-		defer end()
 	}
 	for round := 1; ; round++ {
 		var err error
@@ -120,7 +115,7 @@ func (c *cli) fsckMeta(ctx context.Context, v *volume, opts fsckOptions, bar *pr
 		if err != nil || !opts.repair || r.Report.Clean() || round == fsckRounds {
 			return err
 		}
-		if err := r.Repair(ctx, v.near); err != nil {
+		if err := c.repair(ctx, v, r.Report); err != nil {
 			return err
 		}
 		before := len(r.Repaired)
@@ -133,6 +128,16 @@ func (c *cli) fsckMeta(ctx context.Context, v *volume, opts fsckOptions, bar *pr
 			return nil
 		}
 	}
+}
+
+// repair mends what was found, under a session, as changes need one.
+func (c *cli) repair(ctx context.Context, v *volume, r *fsck.Report) error {
+	end, err := c.startSession(ctx, v)
+	if err != nil {
+		return err
+	}
+	defer end()
+	return r.Repair(ctx, v.near)
 }
 
 // startSession registers this command as a client, and gives what ends that.

@@ -22,8 +22,9 @@ func newStatusCommand(c *cli) *cobra.Command {
 		Use:   "status META",
 		Short: "Show a volume: what it holds, its sites, who uses it, how safe its metadata is",
 		Long: `status shows the volume at META: how much it holds, its sites, the clients that
-use it, and what its Redis promises to keep in a crash. META may be a source or a
-mirror. How far mirrors are is told by: mirrorfs mirror status META.`,
+use it, its log and who follows that, what was deleted and still takes room, and the
+state of its Redis and what that promises to keep in a crash. META may be a source or
+a mirror. How far mirrors are is told by: mirrorfs mirror status META.`,
 		Example: "  mirrorfs status local:/var/lib/mirrorfs/meta\n  mirrorfs status redis://10.0.0.5/0 --json",
 		Args:    exactArgs("META"),
 		RunE:    func(cmd *cobra.Command, args []string) error { return c.status(cmd.Context(), args[0]) },
@@ -32,16 +33,18 @@ mirror. How far mirrors are is told by: mirrorfs mirror status META.`,
 
 // statusResult is what status prints.
 type statusResult struct {
-	Volume     meta.Volume    `json:"volume"`
-	Role       string         `json:"role"` // source, mirror or fenced
-	Site       string         `json:"site"`
-	Source     string         `json:"source,omitempty"` // address, at a mirror
-	Position   meta.Position  `json:"position"`
-	UsedBytes  uint64         `json:"used_bytes"`
-	UsedInodes uint64         `json:"used_inodes"`
-	Durability string         `json:"durability"`
-	Warnings   []string       `json:"warnings,omitempty"`
-	Sessions   []meta.Session `json:"sessions"`
+	Volume     meta.Volume   `json:"volume"`
+	Role       string        `json:"role"` // source, mirror or fenced
+	Site       string        `json:"site"`
+	Source     string        `json:"source,omitempty"` // address, at a mirror
+	Position   meta.Position `json:"position"`
+	UsedBytes  uint64        `json:"used_bytes"`
+	UsedInodes uint64        `json:"used_inodes"`
+	redis.Summary
+	Mirrors    []meta.MirrorState `json:"mirrors,omitempty"` // as they told, at the source
+	Durability string             `json:"durability"`
+	Warnings   []string           `json:"warnings,omitempty"`
+	Sessions   []meta.Session     `json:"sessions"`
 }
 
 func (c *cli) status(ctx context.Context, addr string) (err error) {
@@ -83,6 +86,14 @@ func gatherStatus(ctx context.Context, e *redis.Engine) (*statusResult, error) {
 	if r.Sessions, err = e.Sessions(ctx); err != nil {
 		return nil, err
 	}
+	if r.Summary, err = e.Summary(ctx); err != nil {
+		return nil, err
+	}
+	if r.Role != "mirror" {
+		if r.Mirrors, err = e.Mirrors(ctx); err != nil {
+			return nil, err
+		}
+	}
 	r.Durability = e.Durability(ctx)
 	// A server that would be refused is told of here, not refused.
 	warnings, err := e.CheckServer(ctx)
@@ -119,6 +130,7 @@ func (r *statusResult) write(out io.Writer) {
 	row("position", "%s", r.Position)
 	row("used", "%s in %d inodes", formatBytes(int64(r.UsedBytes)), r.UsedInodes)
 	row("blocks", "%s, compression %s, trash %v", formatBytes(int64(r.Volume.BlockBytes)), r.Volume.Compress, r.Volume.Trash)
+	r.writeKept(row)
 	row("durability", "%s", r.Durability)
 	for _, warning := range r.Warnings {
 		row("warning", "%s", warning)
@@ -140,4 +152,40 @@ func (r *statusResult) write(out io.Writer) {
 			s.Info.Started.Format(time.DateTime), expires)
 	}
 	_ = w.Flush()
+}
+
+// writeKept tells of what is kept beside the files, and where.
+func (r *statusResult) writeKept(row func(name, format string, args ...any)) {
+	switch {
+	case r.LogRecords > 0:
+		row("log", "%d records, from %s on", r.LogRecords, r.LogFirst)
+	default:
+		row("log", "empty")
+	}
+	for _, m := range r.Mirrors {
+		row("mirror", "%s, %s, at %s, %d records behind, heard of at %s", m.Name, m.State, m.Applied,
+			r.Position.Seq-min(m.Applied.Seq, r.Position.Seq), m.Seen.Format(time.DateTime))
+	}
+	row("deleted", "%d files and directories%s", r.Orphans, sinceText(r.OrphansSince))
+	row("freed", "data of %d changes, to be reclaimed%s", r.Freed, sinceText(r.FreedSince))
+	s := &r.Server
+	if s.Version == "" {
+		row("redis", "does not tell of itself")
+		return
+	}
+	limit := "no limit"
+	if s.MaxBytes > 0 {
+		limit = "of " + formatBytes(int64(s.MaxBytes)) //nolint:gosec // memory
+	}
+	row("redis", "version %s, %s of memory (%s), %d replicas, append-only file %s", s.Version, formatBytes(int64(s.UsedBytes)), limit, s.Replicas, s.AOF) //nolint:gosec // memory
+	if s.LastAOFWrite != "" && s.LastAOFWrite != "ok" {
+		row("warning", "the last write of the append-only file: %s", s.LastAOFWrite)
+	}
+}
+
+func sinceText(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return ", the oldest of " + t.Local().Format(time.DateTime)
 }
