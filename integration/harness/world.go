@@ -16,6 +16,8 @@ import (
 	"mirrorfs/cmd/mirrorfs/wan"
 	"mirrorfs/meta/redis/local"
 	"mirrorfs/meta/redis/redistest"
+	"mirrorfs/object/cos/costest"
+	"mirrorfs/object/oss/osstest"
 	"mirrorfs/object/s3/s3test"
 )
 
@@ -132,6 +134,23 @@ func (w *World) s3() s3test.Server {
 	w.env = append(w.env, server.Env()...)
 	w.env = append(w.env, "AWS_CONFIG_FILE=/dev/null", "AWS_SHARED_CREDENTIALS_FILE=/dev/null", "AWS_EC2_METADATA_DISABLED=true")
 	return server
+}
+
+// OSSBucket starts a fake of Aliyun OSS, and returns the address of a bucket in it.
+// The processes that start from now on have its keys.
+func (w *World) OSSBucket(name string) string {
+	w.t.Helper()
+	server := osstest.Start(w.t)
+	w.env = append(w.env, "OSS_ACCESS_KEY_ID="+server.Account.ID, "OSS_ACCESS_KEY_SECRET="+server.Account.Secret)
+	return "oss://" + name + "?region=" + osstest.Region + "&endpoint=" + server.URL
+}
+
+// COSBucket is OSSBucket for Tencent COS.
+func (w *World) COSBucket(name string) string {
+	w.t.Helper()
+	server := costest.Start(w.t)
+	w.env = append(w.env, "COS_SECRETID="+server.Account.ID, "COS_SECRETKEY="+server.Account.Secret)
+	return "cos://" + name + "-1250000000?region=" + costest.Region + "&endpoint=" + server.URL
 }
 
 // Link puts a wide-area link in front of a server that Redis started, and returns
