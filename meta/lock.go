@@ -28,7 +28,7 @@ type Locker interface {
 	// then it fails with EINTR when ctx ends, having got nothing, and with EDEADLK
 	// when owners would wait for each other (LockRange only). ENOLCK when the file
 	// has too many. A LockFile that is converted is given up first, as flock(2) has it.
-	SetLock(ctx context.Context, q LockRequest) (HeldLock, error)
+	SetLock(ctx context.Context, q LockRequest) (LockAnswer, error)
 	// AssertLocks makes an owner's locks on a file exactly these, or leaves them and
 	// fails with EAGAIN when others have something that forbids them. It is how a
 	// client claims what it holds from a server that may have forgotten it, and
@@ -113,9 +113,21 @@ type HeldLock struct {
 	Ino     Ino
 	Kind    LockKind
 	Session SessionID
+	Mine    bool // the session is that of the engine that was asked
 	Owner   LockOwner
 	PID     uint32
 	LockedRange
+}
+
+// LockAnswer is what SetLock tells.
+type LockAnswer struct {
+	// Holder is the lock in the way, with EAGAIN.
+	Holder HeldLock
+	// Position and Node are of a lock that was set: where the source stood, and
+	// the file as it was then (Ino 0 when there is no such file). What others did
+	// under locks before is part of it: reads that follow must not be older.
+	Position Position
+	Node     Node
 }
 
 // WholeFile is the range of a lock on everything.

@@ -226,6 +226,15 @@ func (t *floors) raise(at meta.Position, k key, what content) {
 	}
 }
 
+// raiseAll notes that nothing may be older than a position.
+func (t *floors) raiseAll(at meta.Position) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.applied.Before(at) {
+		t.top, t.all = later(t.top, at), later(t.all, at)
+	}
+}
+
 // merge joins what two effects of one record tell of a key.
 func merge(old, now content) content {
 	if now.attr == nil && !now.gone {

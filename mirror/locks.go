@@ -11,17 +11,28 @@ import (
 
 // SetLock asks the source, and waits there if the request says so: for as long as it takes,
 // while the source answers.
-func (e *Engine) SetLock(ctx context.Context, q meta.LockRequest) (meta.HeldLock, error) {
+//
+// A lock that was set is a barrier for all reads through this engine: what was done at the
+// source before, by others under the same lock, they see.
+func (e *Engine) SetLock(ctx context.Context, q meta.LockRequest) (meta.LockAnswer, error) {
 	far, err := e.source(ctx, "setlock")
 	if err != nil {
-		return meta.HeldLock{}, err
+		return meta.LockAnswer{}, err
 	}
-	held, err := far.SetLock(ctx, q)
+	ans, err := far.SetLock(ctx, q)
 	if errors.Is(err, meta.ErrUnreachable) {
-		return held, e.farFailed("setlock", e.far.fail(err))
+		return ans, e.farFailed("setlock", e.far.fail(err))
 	}
 	e.far.ok()
-	return held, err
+	if !ans.Position.IsZero() {
+		e.watch.notReached(ans.Position, e.opts.Now())
+		e.floors.raiseAll(ans.Position)
+		if ans.Node.Ino != 0 {
+			attr := ans.Node.Attr
+			e.floors.raise(ans.Position, inodeKey(q.Ino), content{attr: &attr})
+		}
+	}
+	return ans, err
 }
 
 // source gives the source's engine, within ChangeTimeout.

@@ -56,6 +56,9 @@ func isSessionEnded(err error) bool { return errors.Is(err, meta.ErrSessionEnded
 // mayPass reports whether a commit that failed so can succeed later: the server
 // did not answer, or the session has to be renewed first.
 func mayPass(err error) bool {
+	if errors.Is(err, errLockLost) {
+		return false
+	}
 	if errors.Is(err, meta.ErrUnreachable) || isSessionEnded(err) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, meta.ErrBehind) {
 		return true
 	}

@@ -38,6 +38,9 @@ func (f *File) Flush(ctx context.Context) error {
 func (f *File) Fsync(ctx context.Context) error { return f.sync(ctx, "fsync") }
 
 func (f *File) sync(ctx context.Context, op string) error {
+	if err := f.mayUse(op); err != nil {
+		return err
+	}
 	err := f.fs.flush(ctx, f.in)
 	if failure := f.report(op); failure != nil {
 		return failure
@@ -77,6 +80,13 @@ func (in *inode) letGo() { <-in.flushing }
 
 // flushHeld is flush for who holds in.flushing.
 func (fs *FS) flushHeld(ctx context.Context, in *inode) error {
+	if in.forfeit.Swap(false) {
+		err := refuse("flush", in.ino, "", errLockLost)
+		in.write.Lock()
+		defer in.write.Unlock()
+		fs.giveUp(ctx, in, err)
+		return err
+	}
 	p := in.sealActive()
 	if p == nil {
 		return nil

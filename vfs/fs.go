@@ -3,6 +3,7 @@ package vfs
 import (
 	"context"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -22,6 +23,9 @@ type FS struct {
 	// fragmented is what is to be compacted.
 	fragmented fragmented
 	session    session
+	locks      locks
+	calls      sync.WaitGroup // lock calls under way
+	serials    counter        // of Files
 	slices     reserve
 	// buffered sums what partial blocks hold, in bytes.
 	buffered atomic.Int64
@@ -56,6 +60,7 @@ func New(opts Options) (*FS, error) {
 	fs.dirty.init()
 	fs.fragmented.init()
 	fs.session.init()
+	fs.locks.init()
 	fs.slices.init(opts.ReserveSlices)
 	fs.misses.init()
 	fs.lately.init()
@@ -114,7 +119,22 @@ func (fs *FS) send(ctx context.Context, c meta.Change) (meta.Result, error) {
 		if err := fs.renewSession(ctx, era); err != nil {
 			return meta.Result{}, err
 		}
+		if err := fs.mayCommit(c); err != nil {
+			return meta.Result{}, err
+		}
 		res, err = fs.engine.Change(ctx, c)
 	}
 	return res, err
+}
+
+// mayCommit refuses to commit under a new session what was written under a lock of the old one.
+func (fs *FS) mayCommit(c meta.Change) error {
+	commit, ok := c.(meta.Commit)
+	if !ok {
+		return nil
+	}
+	if in := fs.table.get(commit.Ino); in != nil && in.forfeit.Load() {
+		return refuse("commit", commit.Ino, "", errLockLost)
+	}
+	return nil
 }

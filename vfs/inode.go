@@ -2,6 +2,7 @@ package vfs
 
 import (
 	"sync"
+	"sync/atomic"
 
 	"mirrorfs/chunk"
 	"mirrorfs/meta"
@@ -23,6 +24,9 @@ type inode struct {
 	// write orders writes and guards active.streams.
 	write sync.Mutex
 	room  room // guarded by write
+
+	// forfeit: what is buffered was written under a lock that is lost.
+	forfeit atomic.Bool
 
 	mu sync.RWMutex
 	// attr is what is committed, as far as known; valid says that it was known
@@ -180,6 +184,7 @@ func (in *inode) extents(index uint32) (m *extentMap, ok bool) {
 func (in *inode) fail(err error) {
 	in.failure = err
 	in.failures++
+	in.forfeit.Store(false)
 	in.pagesOK = false // they hold what was lost
 	in.discard()
 }

@@ -18,6 +18,12 @@ type File struct {
 	in    *inode
 	flags uint32
 	keep  bool
+	// serial tells handles apart for ever.
+	serial uint64
+	// locked counts owners that have locked something through this handle; lost says
+	// that such a lock is gone, and the handle with it.
+	locked atomic.Int32
+	lost   atomic.Bool
 	// clearSetID: somebody else than root writes through this handle.
 	clearSetID atomic.Bool
 
@@ -93,7 +99,7 @@ func (fs *FS) Open(ctx context.Context, ino meta.Ino, flags uint32) (*File, erro
 func (fs *FS) newFile(in *inode, flags uint32, keep bool) *File {
 	in.handles++
 	return &File{
-		fs: fs, in: in, flags: flags, keep: keep, told: in.failures,
+		fs: fs, in: in, flags: flags, keep: keep, told: in.failures, serial: fs.serials.Add(1),
 		ahead: chunk.Readahead{BlockBytes: int64(fs.blocks.BlockBytes()), MaxBytes: fs.blocks.PrefetchBytes()},
 	}
 }
@@ -101,6 +107,9 @@ func (fs *FS) newFile(in *inode, flags uint32, keep bool) *File {
 // open brings the inode up to date and reports whether pages that the kernel
 // has of it are still right.
 func (fs *FS) open(ctx context.Context, in *inode, flags uint32) (bool, error) {
+	if in.forfeit.Load() {
+		_ = fs.flush(ctx, in) // gives up what was written under a lost lock; others were told
+	}
 	if flags&syscall.O_TRUNC != 0 && flags&syscall.O_ACCMODE != syscall.O_RDONLY {
 		if _, err := fs.SetAttr(ctx, meta.SetAttr{Ino: in.ino, Set: meta.SetSize}); err != nil {
 			return false, err
@@ -181,6 +190,7 @@ func (f *File) Stale() bool {
 // buffered and was not flushed goes on being flushed behind.
 func (f *File) Release() {
 	fs, in := f.fs, f.in
+	f.releaseHandle()
 	in.write.Lock()
 	in.mu.Lock()
 	in.handles--

@@ -43,6 +43,9 @@ type Options struct {
 	// promised: the attributes of a file with buffered data, the absence of
 	// extended attributes, the end of a file at the first append; default 1 s.
 	AttrAge time.Duration
+	// HeartbeatInterval and SessionTTL are those of the contract unless the engine was
+	// told otherwise: 12 s and 60 s.
+	HeartbeatInterval, SessionTTL time.Duration
 	// Buckets, if not nil, is the store of Blocks: at the source, Run deletes the
 	// blocks there that nobody needs any more, at most ReclaimRate a second;
 	// default 200.
@@ -103,6 +106,8 @@ func (o Options) withDefaults() Options {
 	orDefault(&o.AttrAge, time.Second)
 	orDefault(&o.PurgeInterval, time.Minute)
 	orDefault(&o.ReclaimRate, 200)
+	orDefault(&o.HeartbeatInterval, meta.HeartbeatInterval)
+	orDefault(&o.SessionTTL, meta.SessionTTL)
 	orDefault(&o.BufferedBytes, 128<<20)
 	orDefault(&o.DirtyExtents, 8192)
 	orDefault(&o.ReserveSlices, 1024)

@@ -17,6 +17,9 @@ import (
 // find its kept replies.
 const sessionGrace = 10 * time.Minute
 
+// sweepBatch is how many locks of ended sessions are removed at once.
+const sweepBatch = 256
+
 // reclaiming is what package reclaim asks of the metadata, under this client's session.
 type reclaiming struct {
 	meta.Engine
@@ -74,7 +77,7 @@ func (fs *FS) reclaims(ctx context.Context) {
 	}
 }
 
-// endSessions ends the sessions of clients that are gone for good.
+// endSessions ends the sessions of clients that are gone for good, and removes their locks.
 func (fs *FS) endSessions(ctx context.Context, purger meta.Purger) error {
 	ctx, cancel := context.WithTimeout(ctx, fs.opts.MetaTimeout)
 	defer cancel()
@@ -92,5 +95,10 @@ func (fs *FS) endSessions(ctx context.Context, purger meta.Purger) error {
 			return err
 		}
 	}
-	return nil
+	for {
+		n, err := fs.engine.SweepLocks(ctx, sweepBatch)
+		if err != nil || n < sweepBatch {
+			return err
+		}
+	}
 }

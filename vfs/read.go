@@ -30,6 +30,9 @@ func (f *File) Read(ctx context.Context, off int64, n int) ([]chunk.Span, error)
 	if off < 0 || n < 0 {
 		return nil, refuse("read", f.in.ino, "", syscall.EINVAL)
 	}
+	if err := f.mayUse("read"); err != nil {
+		return nil, err
+	}
 	fs, in := f.fs, f.in
 	var few [8]piece
 	var failed []piece // the last attempt, and why

@@ -2,6 +2,7 @@ package vfs
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"sync/atomic"
 	"time"
@@ -39,9 +40,14 @@ func (fs *FS) renewSession(ctx context.Context, era uint64) error {
 	if fs.session.era.Load() != era {
 		return nil
 	}
+	if era > 0 {
+		fs.loseLocks(ctx)
+	}
+	at := fs.now()
 	if err := fs.engine.StartSession(ctx, fs.opts.Session); err != nil {
 		return err
 	}
+	fs.locks.beaten(at, int64(fs.opts.SessionTTL))
 	fs.session.era.Add(1)
 	if era > 0 {
 		fs.log.WarnContext(ctx, "session was lost, a new one is started; files unlinked while open may be gone")
@@ -57,10 +63,10 @@ func (fs *FS) beat(ctx context.Context) {
 	err := fs.ensureSession(ctx)
 	if err == nil {
 		era := fs.session.era.Load()
-		err = fs.engine.Heartbeat(ctx, fs.table.held())
+		err = fs.heartbeat(ctx)
 		if isSessionEnded(err) {
 			if err = fs.renewSession(ctx, era); err == nil {
-				err = fs.engine.Heartbeat(ctx, fs.table.held())
+				err = fs.heartbeat(ctx)
 			}
 		}
 	}
@@ -72,12 +78,26 @@ func (fs *FS) beat(ctx context.Context) {
 	}
 }
 
+// heartbeat gives one, and sees to the locks.
+func (fs *FS) heartbeat(ctx context.Context) error {
+	at := fs.now()
+	err := fs.engine.Heartbeat(ctx, fs.table.held())
+	if errors.Is(err, meta.ErrLocksInDoubt) {
+		err = fs.claimLocks(ctx)
+	}
+	if err == nil {
+		fs.locks.beaten(at, int64(fs.opts.SessionTTL))
+		fs.settleLocks(ctx)
+	}
+	return err
+}
+
 // beats calls beat until ctx ends: at once, soon again while there is no
 // session, and then at the interval that the contract asks for.
 func (fs *FS) beats(ctx context.Context) {
 	for {
 		fs.beat(ctx)
-		wait := meta.HeartbeatInterval
+		wait := fs.opts.HeartbeatInterval
 		if fs.session.era.Load() == 0 {
 			wait = time.Second
 		}

@@ -41,6 +41,9 @@ func (f *File) put(ctx context.Context, p []byte, off int64) (int64, int, error)
 	if !f.writable() {
 		return 0, 0, refuse("write", in.ino, "", syscall.EBADF)
 	}
+	if err := f.mayUse("write"); err != nil {
+		return 0, 0, err
+	}
 	if err := f.report("write"); err != nil || len(p) == 0 {
 		return off, 0, err
 	}

@@ -31,6 +31,7 @@ type mountOptions struct {
 	negativeTimeout time.Duration
 	readAhead       byteSize
 	onlyOwner       bool
+	localLocks      bool
 	nonEmpty        bool
 	grace           time.Duration
 	upkeep          time.Duration
@@ -82,6 +83,7 @@ opening the file.`,
 	f.DurationVar(&opts.negativeTimeout, "negative-timeout", 0, "for how long the kernel may believe that a name does not exist")
 	f.Var(&opts.readAhead, "read-ahead", "how far the kernel reads ahead of a sequential reader")
 	f.BoolVar(&opts.onlyOwner, "only-owner", false, "give access to nobody but the user who mounts")
+	f.BoolVar(&opts.localLocks, "local-locks", false, "leave fcntl and flock locks to the kernel: faster, and unknown to other clients")
 	f.BoolVar(&opts.nonEmpty, "non-empty", false, "mount over a directory that holds files")
 	f.DurationVar(&opts.grace, "grace", 3*time.Second, "when told to end: how long to wait for programs to leave the mount")
 	f.DurationVar(&opts.upkeep, "upkeep-interval", time.Minute, "how often to look for what can be cleaned up: clients that are gone, deleted files, freed blocks")

@@ -140,7 +140,7 @@ func (m *mounted) serve(ctx context.Context, opts mountOptions, ready func() err
 
 func (m *mounted) serveKernel(ctx context.Context, opts mountOptions, ready func() error) error {
 	server, err := fuse.Mount(ctx, fuse.Options{
-		FS: m.fs, Dir: m.dir, Volume: m.v.Settings.Name, Source: reopenable(m.v.near.Address()), ReadOnly: opts.readOnly, NonEmpty: opts.nonEmpty, OnlyOwner: opts.onlyOwner,
+		FS: m.fs, Dir: m.dir, Volume: m.v.Settings.Name, Source: reopenable(m.v.near.Address()), ReadOnly: opts.readOnly, NonEmpty: opts.nonEmpty, OnlyOwner: opts.onlyOwner, LocalLocks: opts.localLocks,
 		AttrTimeout: kernelTimeout(opts.attrTimeout), EntryTimeout: kernelTimeout(opts.entryTimeout), NegativeTimeout: opts.negativeTimeout,
 		ReadAheadBytes: int(opts.readAhead), Grace: opts.grace, Debug: opts.debugKernel, Logger: m.c.log, Metrics: m.reg,
 	})

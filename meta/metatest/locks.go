@@ -119,8 +119,8 @@ func (r *lockRun) step() (string, string) {
 	case n < 40:
 		q := r.request(client)
 		return both(fmt.Sprintf("set %+v", q), func(e meta.Engine) string {
-			h, err := e.SetLock(ctx, q)
-			return renderHeld(&h, err)
+			ans, err := e.SetLock(ctx, q)
+			return renderHeld(&ans.Holder, err)
 		})
 	case n < 48:
 		q := r.request(client)

@@ -15,11 +15,11 @@ func (l *lockTest) set(e meta.Engine, q meta.LockRequest, want syscall.Errno) me
 	l.Helper()
 	ctx, cancel := context.WithTimeout(l.Context(), lockPatience)
 	defer cancel()
-	h, err := e.SetLock(ctx, q)
+	ans, err := e.SetLock(ctx, q)
 	if meta.Errno(err) != want {
 		l.Fatalf("%+v: got %v, want %v", q, err, want)
 	}
-	return h
+	return ans.Holder
 }
 
 // later makes a lock call that waits; the channel gets its outcome.
@@ -233,7 +233,8 @@ func testLockLost(l *lockTest) {
 }
 
 func changeError(_ meta.Result, err error) error { return err }
-func lockError(_ meta.HeldLock, err error) error { return err }
+
+func lockError(_ meta.LockAnswer, err error) error { return err }
 
 func (l *lockTest) ok(err error) {
 	l.Helper()

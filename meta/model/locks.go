@@ -61,7 +61,7 @@ func (v *volume) inTheWay(who holder, q *meta.LockRequest, take bool) meta.HeldL
 				continue
 			}
 			if h.session == who.session || v.isAlive(h.session, now) {
-				all = append(all, meta.HeldLock{Ino: q.Ino, Kind: q.Kind, Session: h.session, Owner: h.owner, PID: has.pid, LockedRange: r})
+				all = append(all, meta.HeldLock{Ino: q.Ino, Kind: q.Kind, Session: h.session, Mine: h.session == who.session, Owner: h.owner, PID: has.pid, LockedRange: r})
 			} else if take {
 				v.locks.lost[h.session] = true
 			}
@@ -103,18 +103,18 @@ func (v *volume) mayLock(session meta.SessionID, op string) error {
 }
 
 // SetLock implements meta.Locker.
-func (e *Engine) SetLock(ctx context.Context, q meta.LockRequest) (meta.HeldLock, error) {
+func (e *Engine) SetLock(ctx context.Context, q meta.LockRequest) (meta.LockAnswer, error) {
 	if errno := meta.CheckLock(&q); errno != 0 {
-		return meta.HeldLock{}, &meta.Error{Op: "setlock", Ino: q.Ino, Errno: errno}
+		return meta.LockAnswer{}, &meta.Error{Op: "setlock", Ino: q.Ino, Errno: errno}
 	}
 	for {
 		if err := ctx.Err(); err != nil {
 			e.stopWaiting(q.Owner)
-			return meta.HeldLock{}, &meta.Error{Op: "setlock", Ino: q.Ino, Errno: syscall.EINTR, Err: err}
+			return meta.LockAnswer{}, &meta.Error{Op: "setlock", Ino: q.Ino, Errno: syscall.EINTR, Err: err}
 		}
-		other, changed, err := e.tryLock(&q)
+		ans, changed, err := e.tryLock(&q)
 		if meta.Errno(err) != syscall.EAGAIN || !q.Wait {
-			return other, err
+			return ans, err
 		}
 		select {
 		case <-changed:
@@ -133,14 +133,14 @@ func (e *Engine) stopWaiting(owner meta.LockOwner) {
 
 // tryLock makes one attempt. When it fails with EAGAIN, the channel is closed once there
 // is reason for another.
-func (e *Engine) tryLock(q *meta.LockRequest) (meta.HeldLock, <-chan struct{}, error) {
+func (e *Engine) tryLock(q *meta.LockRequest) (meta.LockAnswer, <-chan struct{}, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	v := e.v
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if err := v.mayLock(e.session, "setlock"); err != nil {
-		return meta.HeldLock{}, nil, err
+		return meta.LockAnswer{}, nil, err
 	}
 	f, who := lockFile{q.Ino, q.Kind}, holder{e.session, q.Owner}
 	delete(v.locks.waits, who)
@@ -158,18 +158,25 @@ func (e *Engine) tryLock(q *meta.LockRequest) (meta.HeldLock, <-chan struct{}, e
 				errno = syscall.EDEADLK
 			}
 		}
-		return other, v.locks.changed, &meta.Error{Op: "setlock", Ino: q.Ino, Errno: errno}
+		return meta.LockAnswer{Holder: other}, v.locks.changed, &meta.Error{Op: "setlock", Ino: q.Ino, Errno: errno}
 	}
 	ranges := meta.WithLock(has.ranges, q.LockedRange)
 	tooMany := !mine && len(v.locks.files[f]) >= meta.MaxLockOwners || len(ranges) > meta.MaxLockRanges
 	if q.Type != meta.LockNone && tooMany {
-		return meta.HeldLock{}, nil, &meta.Error{Op: "setlock", Ino: q.Ino, Errno: syscall.ENOLCK}
+		return meta.LockAnswer{}, nil, &meta.Error{Op: "setlock", Ino: q.Ino, Errno: syscall.ENOLCK}
 	}
 	if q.Type != meta.LockNone {
 		has.pid = q.PID
 	}
 	v.setRanges(f, who, held{has.pid, ranges})
-	return meta.HeldLock{}, nil, nil
+	if q.Type == meta.LockNone {
+		return meta.LockAnswer{}, nil, nil
+	}
+	ans := meta.LockAnswer{Position: v.state.Position}
+	if n, errno := v.tables.node(q.Ino); errno == 0 {
+		ans.Node = n
+	}
+	return ans, nil, nil
 }
 
 // waitsFor reports whether one waits for what another has, directly or by others.

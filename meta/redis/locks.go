@@ -90,13 +90,13 @@ func (e *Engine) lockFailed(ctx context.Context, about meta.Error, err error) er
 }
 
 // SetLock implements meta.Locker.
-func (e *Engine) SetLock(ctx context.Context, q meta.LockRequest) (meta.HeldLock, error) {
+func (e *Engine) SetLock(ctx context.Context, q meta.LockRequest) (meta.LockAnswer, error) {
 	about := meta.Error{Op: "setlock", Ino: q.Ino}
 	if about.Errno = meta.CheckLock(&q); about.Errno != 0 {
-		return meta.HeldLock{}, &about
+		return meta.LockAnswer{}, &about
 	}
 	if err := ctx.Err(); err != nil {
-		return meta.HeldLock{}, e.fail(ctx, about, err)
+		return meta.LockAnswer{}, e.fail(ctx, about, err)
 	}
 	w := e.locks.news.add()
 	defer e.locks.news.remove(w)
@@ -104,38 +104,42 @@ func (e *Engine) SetLock(ctx context.Context, q meta.LockRequest) (meta.HeldLock
 	for attempt := 0; ; attempt++ {
 		answer, err := e.lockCall(ctx, q.Owner, "lock_set", appendRequest(nil, &q, w.id, attempt > 0))
 		if err != nil {
-			return meta.HeldLock{}, e.lockFailed(ctx, about, err)
+			return meta.LockAnswer{}, e.lockFailed(ctx, about, err)
 		}
 		switch answer[0] {
 		case 'G':
-			return meta.HeldLock{}, nil
+			ans, err := decodeGranted(answer[1:], q.Ino)
+			if err != nil {
+				return ans, e.fail(ctx, about, err)
+			}
+			return ans, nil
 		case 'D':
 			about.Errno = syscall.EDEADLK
-			return meta.HeldLock{}, &about
+			return meta.LockAnswer{}, &about
 		case 'F':
 			about.Errno = syscall.ENOLCK
-			return meta.HeldLock{}, &about
+			return meta.LockAnswer{}, &about
 		case 'H':
 			if q.Wait {
 				break
 			}
 			about.Errno = syscall.EAGAIN
-			held, err := decodeHeld(answer[1:], q.Ino, q.Kind)
+			held, err := e.decodeHeld(answer[1:], q.Ino, q.Kind)
 			if err != nil {
-				return held, e.fail(ctx, about, err)
+				return meta.LockAnswer{}, e.fail(ctx, about, err)
 			}
-			return held, &about
+			return meta.LockAnswer{Holder: held}, &about
 		case 'T': // nobody can say yet; this ends soon
 			if attempt == 0 {
 				started = time.Now()
 			} else if !q.Wait && time.Since(started) > e.opts.ChangeTimeout {
 				about.Errno, about.Err = syscall.EAGAIN, meta.ErrLocksInDoubt
-				return meta.HeldLock{}, &about
+				return meta.LockAnswer{}, &about
 			}
 		}
 		if err := e.awaitNews(ctx, w, attempt, answer[0]); err != nil {
 			e.cancelWait(ctx, &q, w.id)
-			return meta.HeldLock{}, e.fail(ctx, about, err)
+			return meta.LockAnswer{}, e.fail(ctx, about, err)
 		}
 	}
 }
@@ -195,7 +199,7 @@ func (e *Engine) GetLock(ctx context.Context, q meta.LockRequest) (meta.HeldLock
 	if text == "" {
 		return meta.HeldLock{}, nil
 	}
-	held, err := decodeHeld(text, q.Ino, q.Kind)
+	held, err := e.decodeHeld(text, q.Ino, q.Kind)
 	if err != nil {
 		return held, e.fail(ctx, about, err)
 	}
@@ -304,13 +308,29 @@ func appendRequest(b []byte, q *meta.LockRequest, id uint32, again bool) []byte 
 }
 
 // decodeHeld reads a lock in the way: session 8, owner 8, process 4, range.
-func decodeHeld(text string, ino meta.Ino, kind meta.LockKind) (meta.HeldLock, error) {
+func (e *Engine) decodeHeld(text string, ino meta.Ino, kind meta.LockKind) (meta.HeldLock, error) {
 	b := []byte(text)
 	if len(b) != 20+rangeBytes {
 		return meta.HeldLock{}, errMalformed
 	}
+	session := meta.SessionID(binary.BigEndian.Uint64(b))
 	return meta.HeldLock{
-		Ino: ino, Kind: kind, Session: meta.SessionID(binary.BigEndian.Uint64(b)), Owner: meta.LockOwner(binary.BigEndian.Uint64(b[8:])),
+		Ino: ino, Kind: kind, Session: session, Mine: session == e.current(), Owner: meta.LockOwner(binary.BigEndian.Uint64(b[8:])),
 		PID: binary.BigEndian.Uint32(b[16:]), LockedRange: decodeRange(b[20:]),
 	}, nil
+}
+
+// decodeGranted reads what comes with a lock: nothing when it was a release, else the position
+// and the inode's value.
+func decodeGranted(text string, ino meta.Ino) (meta.LockAnswer, error) {
+	var ans meta.LockAnswer
+	if len(text) < 12 {
+		return ans, nil
+	}
+	if ans.Position = decodePosition(text); len(text) == 12 {
+		return ans, nil
+	}
+	attr, err := decodeAttr(text[12:])
+	ans.Node = meta.Node{Ino: ino, Attr: attr}
+	return ans, err
 }

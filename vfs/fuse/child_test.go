@@ -53,11 +53,18 @@ type childConfig struct {
 	ReadOnly        bool
 	Grace           time.Duration
 	Debug           bool
-	Loopback        string // show this directory instead of a volume, for benchmarks
-	Pprof           string // address
+	LocalLocks      bool
+	// SessionTTL is how long a session lives without a heartbeat; 0 as usual.
+	SessionTTL time.Duration
+	Loopback   string // show this directory instead of a volume, for benchmarks
+	Pprof      string // address
 }
 
 func TestMain(m *testing.M) {
+	if os.Getenv(lockerEnv) != "" {
+		runLocker()
+		return
+	}
 	config := os.Getenv(childEnv)
 	if config == "" {
 		os.Exit(m.Run())
@@ -116,7 +123,7 @@ func runChild(ctx context.Context, config string) error {
 
 // serve mounts one client and runs it until it is unmounted or ctx ends.
 func (c *childConfig) serve(ctx context.Context, dir string, store object.Store, log *slog.Logger, mounted func()) error {
-	engine, err := redis.Open(ctx, c.Meta, redis.Options{Logger: log})
+	engine, err := redis.Open(ctx, c.Meta, redis.Options{Logger: log, SessionTTL: c.SessionTTL})
 	if err != nil {
 		return err
 	}
@@ -128,6 +135,7 @@ func (c *childConfig) serve(ctx context.Context, dir string, store object.Store,
 	opts := vfs.Options{
 		Engine: engine, Blocks: blocks, ReadOnly: c.ReadOnly, Logger: log, AttrAge: c.AttrAge,
 		FlushAge: c.FlushAge, CompactExtents: c.CompactExtents, CompactOnRead: true,
+		SessionTTL: c.SessionTTL, HeartbeatInterval: c.SessionTTL / 5,
 		Session: meta.SessionInfo{Host: "test", PID: os.Getpid(), Kind: "mount", Mount: dir, Version: "test", Started: time.Now()},
 	}
 	if c.Subdir != "" {
@@ -145,7 +153,7 @@ func (c *childConfig) serve(ctx context.Context, dir string, store object.Store,
 	var run sync.WaitGroup
 	run.Go(func() { _ = fs.Run(running) }) // it returns nil
 	server, err := fuse.Mount(ctx, fuse.Options{
-		FS: fs, Dir: dir, Volume: c.Volume, ReadOnly: c.ReadOnly, Grace: c.Grace,
+		FS: fs, Dir: dir, Volume: c.Volume, ReadOnly: c.ReadOnly, Grace: c.Grace, LocalLocks: c.LocalLocks,
 		AttrTimeout: c.Timeout, EntryTimeout: c.Timeout, NegativeTimeout: c.NegativeTimeout, Logger: log, Debug: c.Debug,
 	})
 	if err == nil {

@@ -75,7 +75,7 @@ func (r *raw) fillOpen(out *gofuse.OpenOut, f *vfs.File) {
 	if f.KeepCache() {
 		out.OpenFlags |= gofuse.FOPEN_KEEP_CACHE
 	}
-	if f.Flags()&syscall.O_ACCMODE == syscall.O_RDONLY {
+	if r.opts.LocalLocks && f.Flags()&syscall.O_ACCMODE == syscall.O_RDONLY {
 		out.OpenFlags |= gofuse.FOPEN_NOFLUSH // there is nothing that its close could write
 	}
 }
@@ -129,7 +129,9 @@ func (r *raw) Flush(_ <-chan struct{}, in *gofuse.FlushIn) gofuse.Status {
 	if f == nil {
 		return gofuse.EBADF
 	}
-	return r.status("flush", f.Flush(changing()))
+	err := f.Flush(changing())
+	f.ReleaseLocks(changing(), in.LockOwner)
+	return r.status("flush", err)
 }
 
 // Fsync makes what was written durable.

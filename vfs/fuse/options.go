@@ -30,6 +30,10 @@ type Options struct {
 	// users with user_allow_other in /etc/fuse.conf).
 	OnlyOwner bool
 
+	// LocalLocks leaves fcntl(2) and flock(2) locks to the kernel: they cost no round
+	// trip, and other clients know nothing of them.
+	LocalLocks bool
+
 	// AttrTimeout and EntryTimeout are for how long the kernel may use attributes
 	// and names without asking. Zero is 1 s, negative is not at all.
 	AttrTimeout  time.Duration

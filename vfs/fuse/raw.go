@@ -16,8 +16,8 @@ import (
 )
 
 // raw answers the kernel's requests. What it does not implement is answered with
-// ENOSYS by the embedded default, and the kernel then does not ask again: locks,
-// which the kernel keeps itself; tmpfile, which programs do without.
+// ENOSYS by the embedded default, and the kernel then does not ask again: tmpfile,
+// which programs do without.
 type raw struct {
 	gofuse.RawFileSystem
 	fs      *vfs.FS

@@ -76,6 +76,7 @@ func mountOptions(opts Options, source string) *gofuse.MountOptions {
 		MaxReadAhead:         opts.ReadAheadBytes,
 		MaxBackground:        opts.MaxBackground,
 		EnableSymlinkCaching: true,
+		EnableLocks:          !opts.LocalLocks,
 		ExtraCapabilities: gofuse.CAP_ASYNC_DIO | gofuse.CAP_ATOMIC_O_TRUNC |
 			gofuse.CAP_HANDLE_KILLPRIV_V2 | gofuse.CAP_PARALLEL_DIROPS | gofuse.CAP_DONT_MASK | gofuse.CAP_SETXATTR_EXT,
 		EnableAcl: true,

@@ -227,7 +227,8 @@ local function own(rows, me)
 end
 
 -- lock_set: head 14; flags 1 (1 waits, 2 queues, 4 has waited), kind 1, owner 8, inode I6, process
--- I4, first 8, last 8, type 1, the waiter's number 4; time. The answer: G it is so, H another
+-- I4, first 8, last 8, type 1, the waiter's number 4; time. The answer: G it is so (of a lock that
+-- was set the position, and the inode's value), H another
 -- is in the way (and which), W others wait already, D deadlock, F too many, T this server does not
 -- know all locks yet.
 define('lock_set', function(keys, args)
@@ -271,7 +272,8 @@ define('lock_set', function(keys, args)
   if K.ranges_in(value) > MAXRANGES or not mine and #rows >= 2 * MAXOWNERS then return K.answer(k, 'F') end
   put(k, k.me, k.member, pid .. sub(value, 5))
   if q.type == 1 then K.wake(k) end
-  return K.answer(k, 'G')
+  local state = call('HGET', k.key, 'state')
+  return K.answer(k, 'G' .. sub(state, 1, 12) .. (T.inode(k.p, ino) or ''))
 end, FREES)
 
 -- lock_get: session 8, kind 1, owner 8, inode I6, first 8, last 8, type 1; time. The answer is the
