@@ -49,7 +49,11 @@ func (c *cli) beat(ctx context.Context, e meta.Engine) {
 			return
 		case <-tick.C:
 		}
-		if err := e.Heartbeat(ctx, nil); err != nil && ctx.Err() == nil {
+		err := e.Heartbeat(ctx, nil)
+		if errors.Is(err, meta.ErrLocksInDoubt) {
+			err = e.ConfirmLocks(ctx) // there are none
+		}
+		if err != nil && ctx.Err() == nil {
 			c.log.WarnContext(ctx, "heartbeat failed", slog.Any("error", err))
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/binary"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -126,4 +127,27 @@ func (e *Engine) Sessions(ctx context.Context) ([]meta.Session, error) {
 		all = append(all, s)
 	}
 	return all, nil
+}
+
+// OpenFiles returns the inodes that a session said it has open, about limit of them. Only the
+// source knows.
+func (e *Engine) OpenFiles(ctx context.Context, id meta.SessionID, limit int) ([]meta.Ino, error) {
+	var members []string
+	err := e.ask(ctx, "sscan", func(ctx context.Context) (err error) {
+		members, _, err = e.client.SScan(ctx, e.prefix()+"u"+hex.EncodeToString(sessionBytes(id)), 0, "", int64(limit)).Result()
+		return err
+	})
+	about := meta.Error{Op: "openfiles"}
+	if err != nil {
+		return nil, e.fail(ctx, about, err)
+	}
+	inos := make([]meta.Ino, 0, min(limit, len(members)))
+	for _, m := range members[:min(limit, len(members))] {
+		ino, err := strconv.ParseUint(m, 10, 64)
+		if err != nil {
+			return nil, e.fail(ctx, about, err)
+		}
+		inos = append(inos, meta.Ino(ino))
+	}
+	return inos, nil
 }
