@@ -147,6 +147,8 @@ func (g *generator) step() step {
 		}
 	}
 	switch n := g.rng.IntN(100); {
+	case s.id == 0: // most of the time the volume has a trash
+		s.change = meta.Settings{Volume: meta.Volume{Trash: time.Hour}}
 	case n == 0 && g.rng.IntN(3) == 0:
 		s.renew = true
 	case n == 1:

@@ -55,7 +55,7 @@ func (g *generator) trash(dir meta.Ino) meta.Change {
 	case n < 9:
 		return meta.Reclaim{Rows: []meta.Freed{{Seq: g.rng.Uint64N(1 << 20)}}}
 	default:
-		return meta.Settings{Volume: meta.Volume{Trash: pick(g.rng, []time.Duration{0, time.Millisecond, time.Hour})}}
+		return meta.Settings{Volume: meta.Volume{Trash: pick(g.rng, []time.Duration{0, time.Millisecond, time.Hour, 24 * time.Hour})}}
 	}
 }
 

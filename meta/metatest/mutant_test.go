@@ -92,6 +92,31 @@ func mutants() map[string]mutant {
 			}
 			return e.Change(context.Background(), c)
 		}},
+		"a restore goes to the root": rewrites(func(c meta.Change) meta.Change {
+			if r, ok := c.(meta.Restore); ok {
+				r.Parent = meta.RootIno
+				return r
+			}
+			return c
+		}),
+		"what is overwritten is not kept": rewrites(func(c meta.Change) meta.Change {
+			if s, ok := c.(meta.SetAttr); ok {
+				s.Set |= meta.NoTrash
+				return s
+			}
+			return c
+		}),
+		"more is reclaimed than asked for": {change: func(e *model.Engine, c meta.Change) (meta.Result, error) {
+			if r, ok := c.(meta.Reclaim); ok {
+				all, err := e.Freed(context.Background(), meta.Freed{}, time.Unix(1<<33, 0), 10)
+				if err != nil {
+					return meta.Result{}, err
+				}
+				r.Rows = append(all, r.Rows...)
+				return e.Change(context.Background(), r)
+			}
+			return e.Change(context.Background(), c)
+		}},
 		"a full page loses a name": {page: func(p meta.Page, limit int) meta.Page {
 			if limit == 128 && len(p.Entries) == 128 {
 				p.Entries = p.Entries[:127]
