@@ -26,6 +26,7 @@ local function keep_content(c, ino, v)
   local d, kept = dec(ino), c.nino
   local xattrs, rows = pairs_of(c.p .. 'a' .. d, 4096, 65536), pairs_of(c.p .. 'c' .. d, 2048, 262144)
   if not xattrs or not rows then return nil end
+  over_size(c, ino, v, 0) -- it is less: no quota refuses that
   c.nino, c.bytes = kept + 1, c.bytes - rounded(size_of(v))
   if lists then call('RENAME', c.p .. 'c' .. d, c.p .. 'c' .. dec(kept)) end
   for i = 1, #rows, 2 do
@@ -55,7 +56,6 @@ change('setattr', function(c, args)
   if has(SET_SIZE) then
     local err = not_file(v)
     if err then return err end
-    local no = size == 0 and over_size(c, ino, v, 0)
     local kept = size == 0 and not has(NO_TRASH) and keep_content(c, ino, v)
     if not kept then
       local k
@@ -64,7 +64,7 @@ change('setattr', function(c, args)
         local whole = read_lists(c, ino, {0})[0]
         stage(k, 0, whole, whole)
       end
-      no = over_size(c, ino, v, size)
+      local no = over_size(c, ino, v, size)
       if no then return no end
       kept = store(c, ino, v, size, k)
     end

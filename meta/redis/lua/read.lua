@@ -221,8 +221,10 @@ ask('quotas_at', function(p, args)
   if not v then return nil, fail('ENOENT') end
   local out = {state}
   if byte(state, 55) == 0 then return out end
-  if kind_of(v) ~= 4 then
-    at = links_of(v) > 0 and parent_of(v) or 1
+  if links_of(v) == 0 then
+    at = 1
+  elseif kind_of(v) ~= 4 then
+    at = parent_of(v)
   end
   while true do
     local d = dec(at)
