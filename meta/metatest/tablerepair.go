@@ -51,6 +51,14 @@ func testRepair(b *table) {
 	b.fail(syscall.EAGAIN, meta.Repair{Expect: []meta.Effect{noOrphan}, Bytes: 1})
 	b.do(meta.Repair{Expect: []meta.Effect{orphan}, Effects: []meta.Effect{noOrphan}})
 
+	b.do(meta.SetQuota{Dir: dir, Limit: meta.Usage{Bytes: 1 << 20}})
+	quota := meta.Effect{Kind: meta.EffectQuota, Quota: meta.Quota{Dir: dir, Limit: meta.Usage{Bytes: 1 << 20}}}
+	more := quota
+	more.Quota.Used.Bytes = 4096
+	b.do(meta.Repair{Expect: []meta.Effect{quota}, Effects: []meta.Effect{more}})
+	b.fail(syscall.EAGAIN, meta.Repair{Expect: []meta.Effect{quota}, Bytes: 1})
+	b.do(meta.Repair{Expect: []meta.Effect{more}, Effects: []meta.Effect{quota}})
+
 	slice := meta.Slice{ID: 40, Home: 1, Size: 5}
 	known := meta.Effect{Kind: meta.EffectSliceWritten, Slice: meta.Slice{ID: 7}}
 	b.do(meta.Repair{Expect: []meta.Effect{known}, Free: []meta.Slice{slice}})

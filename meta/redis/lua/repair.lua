@@ -54,7 +54,7 @@ function STANDS.F(p, s, i)
   return i + 16 + 11 * n, member and sub(member, 7) == sub(s, i + 16, i + 15 + 11 * n)
 end
 
-function STANDS.STANDS(p, s, i)
+function STANDS.Q(p, s, i)
   return i + 44, call('HGET', p .. 'q', dec((read('>I6', s, i)))) == sub(s, i + 6, i + 43)
 end
 
