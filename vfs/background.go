@@ -181,6 +181,9 @@ func (in *inode) due(now int64, age time.Duration) bool {
 	in.mu.RLock()
 	defer in.mu.RUnlock()
 	p := in.active
+	if in.sealed != nil && in.sealed.again {
+		p = in.sealed
+	}
 	if p == nil || now < in.retryAt {
 		return false
 	}

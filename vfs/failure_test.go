@@ -119,6 +119,36 @@ func TestCommitIsTriedAgain(t *testing.T) {
 	r.closes(f)
 }
 
+// TestAppendWhoseReplyIsLost: appended data of which nobody knows whether it was committed is
+// sent again, and is there once; what is appended meanwhile comes after it.
+func TestAppendWhoseReplyIsLost(t *testing.T) {
+	r := newRig(t, vfs.Options{})
+	f := r.create("f")
+	var want []byte
+	for round := range byte(5) {
+		add := func(b []byte) {
+			if _, _, err := f.Append(t.Context(), b); err != nil {
+				t.Fatal(err)
+			}
+			want = append(want, b...)
+		}
+		add(fill(round, 1000))
+		r.meter.lose = func(op string) bool { return op == "commit" && round%2 == 0 }
+		if err := f.Fsync(t.Context()); (err == nil) != (round%2 == 1) {
+			t.Fatalf("round %d: fsync: %v", round, err)
+		}
+		add(fill(round+100, 300))
+		r.holds(f, want)
+		r.meter.lose = nil
+		r.ok(f.Fsync(t.Context()))
+		r.holds(f, want)
+	}
+	r.closes(f)
+	f = r.open("f", syscall.O_RDONLY)
+	r.holds(f, want)
+	r.closes(f)
+}
+
 // TestRefusedCommitIsReported: what can never be committed is reported like a
 // failed upload.
 func TestRefusedCommitIsReported(t *testing.T) {

@@ -87,10 +87,19 @@ func (fs *FS) flushHeld(ctx context.Context, in *inode) error {
 		fs.giveUp(ctx, in, err)
 		return err
 	}
-	p := in.sealActive()
-	if p == nil {
-		return nil
+	for {
+		p, left := in.sealActive()
+		if p == nil {
+			return nil
+		}
+		if err := fs.publish(ctx, in, p); err != nil || !left {
+			return err
+		}
 	}
+}
+
+// publish commits a generation that takes no more. in.flushing is held.
+func (fs *FS) publish(ctx context.Context, in *inode, p *pending) error {
 	if err := p.finish(ctx); err != nil {
 		return fs.uploadFailed(ctx, in, p, refuse("upload", in.ino, "", err))
 	}
@@ -99,10 +108,12 @@ func (fs *FS) flushHeld(ctx context.Context, in *inode) error {
 	} else if err != nil {
 		return fs.commitFailed(ctx, in, p, refuse("commit", in.ino, "", err))
 	}
-	for _, c := range p.commits(in.ino, fs.maxExtents) {
-		if err := fs.commit(ctx, in, c); err != nil {
-			return fs.commitFailed(ctx, in, p, err)
-		}
+	commit := fs.commitPlain
+	if p.isAppend() {
+		commit = fs.commitAppend
+	}
+	if err := commit(ctx, in, p); err != nil {
+		return fs.commitFailed(ctx, in, p, err)
 	}
 	in.mu.Lock()
 	defer in.mu.Unlock()
@@ -152,19 +163,22 @@ func (fs *FS) commit(ctx context.Context, in *inode, c meta.Commit) error {
 	}
 }
 
-// sealActive makes what is buffered the sealed generation, or returns nil.
-func (in *inode) sealActive() *pending {
+// sealActive makes what is buffered the sealed generation, or returns nil. One that is left
+// from before comes first; then there is more to do.
+func (in *inode) sealActive() (p *pending, left bool) {
 	in.write.Lock()
 	defer in.write.Unlock()
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	p := in.active
-	if p == nil {
-		return nil
+	if in.sealed != nil {
+		return in.sealed, true
+	}
+	if p = in.active; p == nil {
+		return nil, false
 	}
 	p.seal()
 	in.sealed, in.active = p, nil
-	return p
+	return p, false
 }
 
 // uploadFailed gives up what is buffered, unless a write that failed did so.
@@ -194,10 +208,14 @@ func (fs *FS) commitFailed(ctx context.Context, in *inode, p *pending, err error
 	if in.sealed != p { // a write that failed gave it up
 		return err
 	}
-	if in.active != nil {
-		p.over(in.active)
+	if p.isAppend() {
+		p.again = true
+	} else {
+		if in.active != nil {
+			p.over(in.active)
+		}
+		in.sealed, in.active = nil, p
 	}
-	in.sealed, in.active = nil, p
 	in.backoff = min(max(2*in.backoff, int64(minBackoff)), int64(maxBackoff))
 	in.retryAt = fs.now() + in.backoff
 	fs.dirty.later(in, fs.now())

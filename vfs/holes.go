@@ -67,6 +67,9 @@ func (f *File) Punch(ctx context.Context, off, n int64) error {
 	fs, in := f.fs, f.in
 	ctx, cancel := detached(ctx, fs.opts.FlushTimeout)
 	defer cancel()
+	if err := fs.separate(ctx, in, (*pending).isPlain); err != nil {
+		return err
+	}
 	if err := fs.freshSize(ctx, in); err != nil { // nothing is behind the end
 		return err
 	}
@@ -100,6 +103,7 @@ func (f *File) punchPart(at, end uint64) (more bool) {
 		in.active = act
 		fs.dirty.add(fs, in)
 	}
+	act.base = notAppended
 	act.hole(at, min(end, size))
 	act.size = act.end // what was written before may be taken away here, and made the file that long
 	act.changed = fs.now()

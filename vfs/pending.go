@@ -38,10 +38,15 @@ type pending struct {
 	atime   int64    // ns, to commit; 0 leaves it
 	// clearSetID: a write by others than root was among them.
 	clearSetID bool
+	// base is where appended data is believed to begin; notAppended of other writes.
+	base int64
+	// again: it is appended data that could not be committed, and is to be sent again
+	// just as it is.
+	again bool
 }
 
 func newPending(now int64) *pending {
-	return &pending{chunks: map[uint32]*extentMap{}, slices: map[uint64]*slice{}, since: now}
+	return &pending{chunks: map[uint32]*extentMap{}, slices: map[uint64]*slice{}, since: now, base: notAppended}
 }
 
 // slice is a slice that is written.

@@ -29,6 +29,8 @@ type meter struct {
 	// fail, if not nil, is asked before each call; hold after each change was made.
 	fail func(op string) error
 	hold func(op string)
+	// lose says whether the reply to a change that was made is lost.
+	lose func(op string) bool
 }
 
 func (m *meter) count(op string) error {
@@ -90,6 +92,9 @@ func (m *meter) Change(ctx context.Context, c meta.Change) (meta.Result, error) 
 	res, err := m.Engine.Change(ctx, c)
 	if m.hold != nil {
 		m.hold(op)
+	}
+	if err == nil && m.lose != nil && m.lose(op) {
+		return meta.Result{}, &meta.Error{Op: op, Errno: syscall.EIO, Err: meta.ErrUnreachable}
 	}
 	return res, err
 }

@@ -146,8 +146,11 @@ func (fs *FS) SetAttr(ctx context.Context, c meta.SetAttr) (meta.Node, error) {
 	if a, ok := in.takeTimes(&c, fs.now()); ok {
 		return meta.Node{Ino: c.Ino, Attr: a}, nil
 	}
-	if c.Set&meta.SetSize != 0 { // no write may come between
-		in.write.Lock()
+	if c.Set&meta.SetSize != 0 {
+		if err := fs.flushAppended(held, in, c.Size); err != nil {
+			return meta.Node{}, err
+		}
+		in.write.Lock() // no write may come between
 		defer in.write.Unlock()
 	}
 	res, err := fs.sendSetAttr(ctx, c)
@@ -212,6 +215,7 @@ func (fs *FS) afterSetAttr(in *inode, c *meta.SetAttr, n *meta.Node) meta.Node {
 	if p := in.active; p != nil {
 		if sized {
 			p.cut(c.Size)
+			p.base = notAppended // its place is settled
 			p.mtime, p.changed = n.Attr.Mtime, n.Attr.Ctime
 		}
 		if c.Set&meta.SetMode != 0 { // what the writes cleared is decided anew

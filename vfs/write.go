@@ -22,9 +22,9 @@ func (f *File) Write(ctx context.Context, p []byte, off int64) (int, error) {
 	return n, err
 }
 
-// Append puts p at the end of the file and tells where that was. Appends through
-// one FS never overlap; those of two clients may, as nothing locks files
-// between clients, unless one closes before the other opens.
+// Append puts p at the end of the file and tells where that is believed to be. Appends
+// never overlap. Where they really are, other clients having appended too, is settled when
+// they are committed.
 func (f *File) Append(ctx context.Context, p []byte) (off int64, n int, err error) {
 	return f.put(ctx, p, atEnd)
 }
@@ -50,6 +50,13 @@ func (f *File) put(ctx context.Context, p []byte, off int64) (int64, int, error)
 	ctx, cancel := detached(ctx, fs.opts.FlushTimeout)
 	defer cancel()
 	fs.makeRoom(ctx)
+	kind := (*pending).isPlain
+	if off == atEnd {
+		kind = (*pending).isAppend
+	}
+	if err := fs.separate(ctx, in, kind); err != nil {
+		return off, 0, err
+	}
 	if off == atEnd {
 		if err := fs.freshSize(ctx, in); err != nil {
 			return 0, 0, err
@@ -57,11 +64,14 @@ func (f *File) put(ctx context.Context, p []byte, off int64) (int64, int, error)
 	}
 	in.write.Lock()
 	defer in.write.Unlock()
+	base := int64(notAppended)
 	if off == atEnd {
 		in.mu.RLock()
 		off = int64(in.size())
 		in.mu.RUnlock()
+		base = off
 	}
+	in.join(base)
 	if off+int64(len(p)) > meta.MaxFileBytes {
 		return off, 0, refuse("write", in.ino, "", syscall.EFBIG)
 	}
@@ -71,7 +81,7 @@ func (f *File) put(ctx context.Context, p []byte, off int64) (int64, int, error)
 	}
 	p = p[:n]
 	for done := 0; done < len(p); {
-		n, err := f.putPart(ctx, p[done:], uint64(off)+uint64(done))
+		n, err := f.putPart(ctx, p[done:], uint64(off)+uint64(done), base)
 		if err != nil && done > 0 && f.report("write") == nil {
 			return off, done, nil // the next write is told
 		}
@@ -97,11 +107,12 @@ func (fs *FS) freshSize(ctx context.Context, in *inode) error {
 
 // putPart writes the part of p that goes to one chunk and one slice. in.write
 // is held.
-func (f *File) putPart(ctx context.Context, p []byte, off uint64) (int, error) {
+func (f *File) putPart(ctx context.Context, p []byte, off uint64, base int64) (int, error) {
 	fs, in := f.fs, f.in
 	act := in.active // guarded by write too
 	if act == nil {
 		act = newPending(fs.now())
+		act.base = base
 	}
 	s := act.choose(ctx, off, len(p))
 	isNew := s == nil

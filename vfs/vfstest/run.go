@@ -89,6 +89,7 @@ func tests() []test {
 		{name: "RandomTree", run: testRandomTree},
 		{name: "CloseToOpen", run: testCloseToOpen},
 		{name: "CloseToOpenInterleaved", run: testCloseToOpenInterleaved},
+		{name: "AppendsAcrossClients", run: testAppendsAcrossClients},
 		{name: "NamesAcrossClients", run: testNamesAcrossClients},
 		{name: "UnlinkedElsewhere", run: testUnlinkedElsewhere},
 		{name: "Mmap", run: testMmap},
