@@ -106,6 +106,9 @@ const (
 	ClearSetID
 	// NoTrash says that what is cut off is not to be kept.
 	NoTrash
+	// SetAccessed, which stands alone, sets the access time to Atime if that is
+	// later, and nothing else: a read is no change of the inode, so ctime stays.
+	SetAccessed
 )
 
 // SetAttr changes attributes. Setting Size of something else than a regular file

@@ -40,7 +40,7 @@ func Check(c Change) syscall.Errno {
 		if c.Set&SetSize != 0 && c.Size > MaxFileBytes {
 			return syscall.EFBIG
 		}
-		if c.Set >= NoTrash<<1 {
+		if c.Set >= SetAccessed<<1 || c.Set&SetAccessed != 0 && c.Set != SetAccessed {
 			return syscall.EINVAL
 		}
 	case Link:

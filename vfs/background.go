@@ -92,6 +92,9 @@ func (fs *FS) Run(ctx context.Context) error {
 		all.Go(func() { fs.endsSessions(ctx) })
 		all.Go(func() { fs.reclaims(ctx) })
 		all.Go(func() { fs.watchQuotas(ctx) })
+		if fs.opts.Atime != AtimeOff {
+			all.Go(func() { fs.sendsAccesses(ctx) })
+		}
 		if fs.opts.CompactExtents > 0 {
 			all.Go(func() { fs.compacts(ctx) })
 		}
@@ -104,6 +107,7 @@ func (fs *FS) Run(ctx context.Context) error {
 // first file that could not be committed before ctx ended; what is left then
 // is lost. No other method is called during or after it, and Run has returned.
 func (fs *FS) Shutdown(ctx context.Context) error {
+	fs.sendAccesses(ctx)
 	var first error
 	for wait := 100 * time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
 		first = fs.flushAll(ctx, fs.dirty.all())

@@ -115,6 +115,7 @@ func (d *Dir) start(ctx context.Context) error {
 		return a.err
 	}
 	d.parent = a.node.Attr.Parent
+	d.fs.accessed(d.ino, &a.node.Attr)
 	if d.ino == d.fs.opts.Root {
 		d.parent = d.ino
 	}

@@ -26,8 +26,8 @@
 //   - A name that exists throughout is given exactly once by a directory stream,
 //     whatever else changes.
 //
-// Reading changes no access time; only an explicit SetAttr does, as on a mount
-// with noatime.
+// Reading changes no access time unless Options.Atime says so; then as on a mount
+// with relatime, and behind the reader.
 //
 // # Cancelling
 //

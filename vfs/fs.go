@@ -32,6 +32,7 @@ type FS struct {
 	misses   xattrMisses
 	lately   lately
 	limits   limits
+	accesses accesses
 	// maxExtents is meta.MaxCommitExtents, or less in tests.
 	maxExtents int
 	// learned counts changes whose result was noted, to tell answers that are
@@ -64,6 +65,7 @@ func New(opts Options) (*FS, error) {
 	fs.slices.init(opts.ReserveSlices)
 	fs.misses.init()
 	fs.lately.init()
+	fs.accesses.init()
 	if err := fs.metrics.register(opts.Metrics, fs); err != nil {
 		return nil, err
 	}

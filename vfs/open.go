@@ -122,7 +122,8 @@ func (fs *FS) open(ctx context.Context, in *inode, flags uint32) (bool, error) {
 	if err := mustBeFile(&in.attr, in.ino); err != nil {
 		return false, err
 	}
-	keep := in.pagesOK && in.sure
+	// The first read is to come here when it changes the access time.
+	keep := in.pagesOK && in.sure && !fs.accessDue(in.ino, &in.attr)
 	if !in.sure { // nobody can say any more
 		in.forget()
 	}

@@ -39,6 +39,8 @@ type Options struct {
 	FlushTimeout time.Duration
 	// FlushAge is how long written data stays buffered without a flush; default 5 s.
 	FlushAge time.Duration
+	// Atime says when reading changes access times.
+	Atime AtimeMode
 	// AttrAge is how old known attributes may be where exact ones are not
 	// promised: the attributes of a file with buffered data, the absence of
 	// extended attributes, the end of a file at the first append; default 1 s.

@@ -54,6 +54,7 @@ func (f *File) Read(ctx context.Context, off int64, n int) ([]chunk.Span, error)
 		f.lookAhead(off, int64(n)) //nolint:contextcheck // read-ahead outlives the read
 		spans, err := fs.fetch(ctx, pieces)
 		if err == nil {
+			fs.accessedFile(in)
 			return spans, nil
 		}
 		if try == maxReplans || !fs.outdated(ctx, in, err) {

@@ -23,6 +23,7 @@ func (fs *FS) GetAttr(ctx context.Context, ino meta.Ino) (meta.Node, error) {
 		}
 	}
 	if dir, ok := fs.lately.since(ino, fs.now()-int64(fs.opts.AttrAge)); ok {
+		dir.Attr.Atime = fs.accesses.over(ino, dir.Attr.Atime)
 		return dir, nil
 	}
 	ctx, cancel := fs.asking(ctx)
@@ -55,6 +56,9 @@ func (fs *FS) see(n *meta.Node, before uint64) {
 		fs.misses.note(n.Ino, fs.now())
 	}
 	fs.lately.forget(n.Ino)
+	if fs.opts.Atime != AtimeOff {
+		n.Attr.Atime = fs.accesses.over(n.Ino, n.Attr.Atime)
+	}
 	in := fs.table.get(n.Ino)
 	if in == nil {
 		return

@@ -24,6 +24,7 @@ type mountOptions struct {
 	bufferSize      byteSize
 	readOnly        bool
 	subdir          string
+	atime           string
 	metrics         string
 	maxLag          time.Duration
 	attrTimeout     time.Duration
@@ -75,6 +76,7 @@ opening the file.`,
 	f.Var(&opts.cacheSize, "cache-size", "limit of the cache")
 	f.Var(&opts.bufferSize, "buffer-size", "limit of written data in memory that is not in the bucket yet")
 	f.BoolVar(&opts.readOnly, "read-only", false, "refuse every change")
+	f.StringVar(&opts.atime, "atime", "off", "when reading changes access times: off, or relatime (after a change, and once a day)")
 	f.StringVar(&opts.subdir, "subdir", "", "show this directory of the volume as the root")
 	f.StringVar(&opts.metrics, "metrics", "", "serve Prometheus metrics and profiles on this address, for example :9567")
 	f.DurationVar(&opts.maxLag, "max-lag", 0, "at a mirror: read from the source while the mirror is further behind (0: never)")
@@ -106,6 +108,9 @@ func (o *mountOptions) validate() error {
 		if d.value < 0 {
 			return usagef("--%s %v: want a time of 0 or more", d.flag, d.value)
 		}
+	}
+	if o.atime != "off" && o.atime != "relatime" {
+		return usagef("--atime %s: want off or relatime", o.atime)
 	}
 	for _, s := range []struct {
 		flag  string

@@ -77,7 +77,12 @@ func (c *cli) newMounted(ctx context.Context, v *volume, data *mountData, dir st
 	if err != nil {
 		return nil, fmt.Errorf("name of this machine: %w", err)
 	}
+	atime := vfs.AtimeOff
+	if opts.atime == "relatime" {
+		atime = vfs.AtimeRelative
+	}
 	fs, err := vfs.New(vfs.Options{
+		Atime:  atime,
 		Engine: v.Engine, Blocks: data.blocks, Home: v.Home, Root: root, ReadOnly: opts.readOnly,
 		CompactOnRead: !v.Mirror, // there only what is written there: the data is far away
 		Session: meta.SessionInfo{

@@ -192,7 +192,12 @@ func (g *generator) rename(dir meta.Ino) meta.Change {
 
 func (g *generator) setAttr() meta.Change {
 	c := meta.SetAttr{Ino: g.other(), Set: meta.AttrMask(g.rng.IntN(int(meta.NoTrash) << 1)), Mode: uint32(g.rng.IntN(0o10000)), UID: g.rng.Uint32(), GID: g.rng.Uint32(), Atime: g.rng.Int64(), Mtime: -g.rng.Int64N(1 << 40)}
-	switch g.rng.IntN(3) {
+	switch g.rng.IntN(4) {
+	case 3:
+		c.Set = meta.SetAccessed
+		if n, err := g.pair.model.GetAttr(context.Background(), g.pair.inode(c.Ino)); err == nil {
+			c.Atime = n.Attr.Atime + int64(g.rng.IntN(3)-1)
+		}
 	case 0:
 		c.Set &^= meta.SetSize
 	case 1:

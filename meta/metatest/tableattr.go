@@ -35,6 +35,15 @@ func testSetAttr(b *table) {
 			b.t.Errorf("mask %b gave %s", mask, renderAttr(&n.Attr))
 		}
 	}
+	was := b.attr(file)
+	b.p.clock.advance(time.Hour)
+	if n := b.do(meta.SetAttr{Ino: file, Set: meta.SetAccessed, Atime: was.Atime + 1}); n.Attr.Atime != was.Atime+1 || n.Attr.Ctime != was.Ctime {
+		b.t.Errorf("an access gave %s", renderAttr(&n.Attr))
+	}
+	if b.do(meta.SetAttr{Ino: file, Set: meta.SetAccessed, Atime: was.Atime}); !b.p.last.Position.IsZero() {
+		b.t.Error("an access before the last one made a record")
+	}
+	b.fail(syscall.EINVAL, meta.SetAttr{Ino: file, Set: meta.SetAccessed | meta.SetMode})
 	if b.do(meta.SetAttr{Ino: file}); !b.p.last.Position.IsZero() {
 		b.t.Error("nothing to set, and yet a record")
 	}
@@ -48,7 +57,7 @@ func testSetAttr(b *table) {
 	b.fail(syscall.EISDIR, meta.SetAttr{Ino: dir, Set: meta.SetSize})
 	b.fail(syscall.EINVAL, meta.SetAttr{Ino: link, Set: meta.SetSize | meta.SetMode})
 	b.fail(syscall.EFBIG, meta.SetAttr{Ino: file, Set: meta.SetSize, Size: meta.MaxFileBytes + 1})
-	b.fail(syscall.EINVAL, meta.SetAttr{Ino: file, Set: meta.NoTrash << 1})
+	b.fail(syscall.EINVAL, meta.SetAttr{Ino: file, Set: meta.SetAccessed << 1})
 }
 
 func testClearSetID(b *table) {

@@ -14,6 +14,12 @@ func (s *staged) setAttr(c *meta.SetAttr) syscall.Errno {
 	if c.Set == 0 {
 		return 0
 	}
+	if c.Set == meta.SetAccessed {
+		if c.Atime > n.Attr.Atime {
+			s.inode(c.Ino).Atime = c.Atime
+		}
+		return 0
+	}
 	if c.Set&meta.SetSize != 0 {
 		if errno := mustBeFile(&n.Attr); errno != 0 {
 			return errno

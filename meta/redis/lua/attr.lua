@@ -44,12 +44,22 @@ local function keep_content(c, ino, v)
   return empty
 end
 
+-- accessed sets the access time of an inode if that is later, and nothing else.
+local function accessed(c, ino, v, atime)
+  local was_high, was_low = read('>i4I4', v, 14)
+  local high, low = read('>i4I4', atime)
+  if high < was_high or high == was_high and low <= was_low then return C.unchanged(c, ino) end
+  C.put(c, ino, sub(v, 1, 13) .. atime .. sub(v, 22))
+  return C.finish(c, ino)
+end
+
 -- setattr: inode; mask; mode I2, uid 4, gid 4, size I6, atime 8, mtime 8.
 change('setattr', function(c, args)
   local ino, set = number(args[6]), number(args[7])
   local v = C.get(c, ino)
   if not v then return fail('ENOENT') end
   if set == 0 then return C.unchanged(c, ino) end
+  if set == 1024 then return accessed(c, ino, v, sub(args[8], 17, 24)) end -- meta.SetAccessed
   local mode, uid, gid, size, atime, mtime = read('>I2c4c4I6c8c8', args[8])
   local function has(bit) return band(set, bit) ~= 0 end
   local mtime_now = has(SET_MTIME_NOW)
