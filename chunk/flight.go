@@ -13,11 +13,12 @@ type flight struct {
 	lo, hi uint32 // what is downloaded of it
 	cancel context.CancelCauseFunc
 
-	done chan struct{} // closed when the fields below are set
-	data []byte        // [lo, hi) of the block, in buf
-	sum  uint32        // sumOfSums, of a whole block
-	buf  *buffer
-	err  error
+	done   chan struct{} // closed when the fields below are set
+	ashore chan struct{} // closed when the cache was offered the block
+	data   []byte        // [lo, hi) of the block, in buf
+	sum    uint32        // sumOfSums, of a whole block
+	buf    *buffer
+	err    error
 
 	// Guarded by Blocks.mu.
 	waiters int
@@ -47,6 +48,7 @@ func (b *Blocks) fetch(ctx context.Context, p piece) (*flight, error) {
 // launch starts a flight, which gets its bytes by get. Called with mu held.
 func (b *Blocks) launch(ctx context.Context, f *flight, get func(context.Context, *flight)) bool {
 	ctx, f.cancel = detach(ctx)
+	f.ashore = make(chan struct{})
 	started := b.behind(func() {
 		defer f.cancel(nil)
 		get(ctx, f)
@@ -55,6 +57,7 @@ func (b *Blocks) launch(ctx context.Context, f *flight, get func(context.Context
 		}
 		close(f.done)
 		b.land(f)
+		close(f.ashore)
 	})
 	if started && f.whole() {
 		b.flights[f.id] = f

@@ -50,17 +50,33 @@ func (b *Blocks) Warm(ctx context.Context, segs []Segment) (Warmth, error) {
 	group.SetLimit(warmJobs)
 	for id, raw := range missing {
 		group.Go(func() error {
-			// A block ends where the next begins, or its slice: either will do as the slice's end.
-			start := id.index * uint32(b.opts.BlockBytes)
-			spans, err := b.Read(gctx, []Segment{{Slice: id.slice, Home: id.home, Size: start + raw, Off: start, Len: raw}})
-			ReleaseAll(spans)
-			return err
+			return b.bring(gctx, piece{id: id, raw: raw, n: raw})
 		})
 	}
 	err := group.Wait()
 	after := b.Cached(segs)
 	after.Fetched = max(after.Cached-before.Cached, 0)
 	return after, err
+}
+
+// bring downloads a block, and waits until the cache has been offered it: those who only read do
+// not.
+func (b *Blocks) bring(ctx context.Context, p piece) error {
+	f, err := b.fetch(ctx, p)
+	if err != nil {
+		return err
+	}
+	span, err := b.await(ctx, &wait{piece: p, flight: f})
+	if err != nil {
+		return err
+	}
+	span.Release()
+	select {
+	case <-f.ashore:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 }
 
 // eachPiece calls each for the parts of segments that lie in one block.
