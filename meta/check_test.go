@@ -37,7 +37,7 @@ func TestCheck(t *testing.T) {
 		{"longest target", meta.Make{Parent: 1, Name: "a", Mode: meta.TypeSymlink, Target: strings.Repeat("t", 4095)}, 0},
 		{"size past the limit", meta.SetAttr{Ino: 2, Set: meta.SetSize, Size: meta.MaxFileBytes + 1}, syscall.EFBIG},
 		{"largest size", meta.SetAttr{Ino: 2, Set: meta.SetSize, Size: meta.MaxFileBytes}, 0},
-		{"unknown attribute", meta.SetAttr{Ino: 2, Set: meta.NoTrash << 1}, syscall.EINVAL},
+		{"unknown attribute", meta.SetAttr{Ino: 2, Set: meta.SetAccessed << 1}, syscall.EINVAL},
 		{"both flags", meta.Rename{OldName: "a", NewName: "b", Flags: meta.RenameNoReplace | meta.RenameExchange}, syscall.EINVAL},
 		{"unknown flag", meta.Rename{OldName: "a", NewName: "b", Flags: 4}, syscall.EINVAL},
 		{"rename of ..", meta.Rename{OldName: "..", NewName: "b"}, syscall.EINVAL},

@@ -33,15 +33,23 @@ type lockTable struct {
 	// lost are sessions whose locks were taken from them.
 	lost map[meta.SessionID]bool
 	// waits says what a holder waits for.
-	waits map[holder]meta.LockRequest
+	waits map[holder]waiter
+	// tickets counts those who have begun to wait.
+	tickets uint64
 	// changed is closed and replaced when a lock is released.
 	changed chan struct{}
+}
+
+// waiter is a request that waits, and its place in the queue.
+type waiter struct {
+	meta.LockRequest
+	ticket uint64
 }
 
 func newLockTable() lockTable {
 	return lockTable{
 		files: map[lockFile]map[holder]held{}, lost: map[meta.SessionID]bool{},
-		waits: map[holder]meta.LockRequest{}, changed: make(chan struct{}),
+		waits: map[holder]waiter{}, changed: make(chan struct{}),
 	}
 }
 
@@ -129,6 +137,7 @@ func (e *Engine) stopWaiting(owner meta.LockOwner) {
 	e.v.mu.Lock()
 	defer e.v.mu.Unlock()
 	delete(e.v.locks.waits, holder{e.session, owner})
+	e.v.locksChanged()
 }
 
 // tryLock makes one attempt. When it fails with EAGAIN, the channel is closed once there
@@ -143,18 +152,25 @@ func (e *Engine) tryLock(q *meta.LockRequest) (meta.LockAnswer, <-chan struct{},
 		return meta.LockAnswer{}, nil, err
 	}
 	f, who := lockFile{q.Ino, q.Kind}, holder{e.session, q.Owner}
+	waited := v.locks.waits[who]
 	delete(v.locks.waits, who)
 	has, mine := v.locks.files[f][who]
 	if q.Kind == meta.LockFile && mine && has.ranges[0].Type != q.Type {
 		v.setRanges(f, who, held{})
 		has, mine = held{}, false
 	}
-	if other := v.inTheWay(who, q, true); other.Type != meta.LockNone {
+	other := v.inTheWay(who, q, true)
+	if other.Type != meta.LockNone || q.Wait && q.Polite && v.mustQueue(who, q, waited.ticket) {
 		errno := syscall.EAGAIN
 		if q.Wait {
 			other = meta.HeldLock{}
-			if v.locks.waits[who] = *q; q.Kind == meta.LockRange && v.waitsFor(who, who, map[holder]bool{}) {
+			if waited.ticket == 0 {
+				v.locks.tickets++
+				waited.ticket = v.locks.tickets
+			}
+			if v.locks.waits[who] = (waiter{*q, waited.ticket}); q.Kind == meta.LockRange && v.waitsFor(who, who, map[holder]bool{}) {
 				delete(v.locks.waits, who)
+				v.locksChanged()
 				errno = syscall.EDEADLK
 			}
 		}
@@ -163,6 +179,7 @@ func (e *Engine) tryLock(q *meta.LockRequest) (meta.LockAnswer, <-chan struct{},
 	ranges := meta.WithLock(has.ranges, q.LockedRange)
 	tooMany := !mine && len(v.locks.files[f]) >= meta.MaxLockOwners || len(ranges) > meta.MaxLockRanges
 	if q.Type != meta.LockNone && tooMany {
+		v.locksChanged() // who queued behind it
 		return meta.LockAnswer{}, nil, &meta.Error{Op: "setlock", Ino: q.Ino, Errno: syscall.ENOLCK}
 	}
 	if q.Type != meta.LockNone {
@@ -177,6 +194,19 @@ func (e *Engine) tryLock(q *meta.LockRequest) (meta.LockAnswer, <-chan struct{},
 		ans.Node = n
 	}
 	return ans, nil, nil
+}
+
+// mustQueue reports whether others wait for what a request cannot go with, and came first;
+// ticket is 0 for one that does not wait yet.
+func (v *volume) mustQueue(who holder, q *meta.LockRequest, ticket uint64) bool {
+	now := v.clock().UnixNano()
+	for other, w := range v.locks.waits {
+		first := ticket == 0 || w.ticket < ticket
+		if first && other != who && w.Ino == q.Ino && w.Kind == q.Kind && w.Conflicts(q.LockedRange) && v.hasSession(other.session) && v.isAlive(other.session, now) {
+			return true
+		}
+	}
+	return false
 }
 
 // waitsFor reports whether one waits for what another has, directly or by others.
