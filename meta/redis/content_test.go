@@ -201,7 +201,7 @@ func TestTruncateLargeFile(t *testing.T) {
 	for _, tt := range []struct {
 		chunks, apart uint32
 		calls         int // at most
-	}{{3000, 1, 2}, {3000, 300, 2}, {10_000, 100, 70}} {
+	}{{3000, 1, 3}, {3000, 300, 3}, {10_000, 100, 70}} {
 		e := redistest.New(t)
 		if _, err := e.Change(t.Context(), newFile(1, "f")); err != nil {
 			t.Fatal(err)

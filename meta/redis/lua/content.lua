@@ -144,7 +144,7 @@ local function last_lists(c, ino, v, first)
     low = last - PROBE
     for index = last, low, -1 do candidates[#candidates + 1] = index end
   end
-  local indexes, lists, left = {}, {}, WORK * EXTENT
+  local indexes, lists, left = {}, {}, CUT * EXTENT
   for from = 1, #candidates, AT_ONCE do
     local to = from + AT_ONCE - 1
     if to > #candidates then to = #candidates end

@@ -5,6 +5,7 @@
 local SMALL, STEP = 128, 512
 local MAXLIST = 4096 -- most extents of a list, meta.MaxChunkExtents
 local WORK = 2048 -- extents of all lists that one call looks at, when there are several: some 10 ms
+local CUT = 1200 -- the same for what is cut off, which costs more: each slice may be freed
 
 -- An extent is {from, to, bytes}: where it begins and ends in its chunk, and its
 -- encoded form: position 1-4, length 5-8, slice 9-14, home 15, size 16-19, offset 20-23.
