@@ -3,6 +3,7 @@ package metatest
 import (
 	"fmt"
 	"syscall"
+	"time"
 
 	"mirrorfs/meta"
 )
@@ -275,6 +276,20 @@ func testHardLinks(b *table) {
 	b.do(meta.Unlink{Parent: dirs[0], Name: "5"})
 	b.do(meta.Unlink{Parent: dirs[1], Name: "1"})
 	b.purgeAll()
+}
+
+// testQuotaRemoved: what was removed and is kept as an orphan is not counted.
+func testQuotaRemoved(b *table) {
+	b.keepFor(time.Hour)
+	dir := b.dir(root, "dir")
+	sub := b.dir(dir, "sub")
+	b.file(sub, "gone")
+	b.do(meta.Unlink{Parent: sub, Name: "gone"})
+	b.do(meta.Rmdir{Parent: dir, Name: "sub"})
+	b.file(dir, "file")
+	b.limit(dir, 0, 10)
+	b.count(dir)
+	b.holds(dir, 0, 1)
 }
 
 // testQuotaCounting sets a quota on a directory with something in it and changes

@@ -67,6 +67,7 @@ func runTables(t *testing.T, cfg Config) {
 		"QuotaRename":   testQuotaRename,
 		"QuotaLinks":    testQuotaLinks,
 		"QuotaCounting": testQuotaCounting,
+		"QuotaRemoved":  testQuotaRemoved,
 		"Repair":        testRepair,
 		"RepairRefused": testRepairRefused,
 	} {

@@ -57,7 +57,7 @@ change('count', function(c, args)
     local found = call('HMGET', c.p .. 'i' .. (group(ino)), spread(fields))
     for i = 1, #found do
       local f = found[i]
-      if f and ino < stop and ino ~= 1 and (kind_of(f) == 4 or links_of(f) > 0) and is_inside(c, parent_of(f), known) then
+      if f and ino < stop and ino ~= 1 and links_of(f) > 0 and is_inside(c, parent_of(f), known) then
         row[BYTES], row[INODES] = row[BYTES] + C.taken(f), row[INODES] + 1
       end
       ino = ino + 1
