@@ -29,7 +29,11 @@ type FS struct {
 	slices     reserve
 	// buffered sums what partial blocks hold, in bytes.
 	buffered atomic.Int64
-	misses   xattrMisses
+	misses   moments
+	// removed remembers files that lost their last name to this client, removing
+	// is read-locked by whoever may be about to add to it.
+	removed  moments
+	removing sync.RWMutex
 	lately   lately
 	limits   limits
 	accesses accesses
@@ -64,6 +68,7 @@ func New(opts Options) (*FS, error) {
 	fs.locks.init()
 	fs.slices.init(opts.ReserveSlices)
 	fs.misses.init()
+	fs.removed.init()
 	fs.lately.init()
 	fs.accesses.init()
 	if err := fs.metrics.register(opts.Metrics, fs); err != nil {

@@ -74,6 +74,8 @@ func (fs *FS) Unlink(ctx context.Context, c meta.Unlink) error {
 	if err := checkOld("unlink", c.Parent, c.Name); err != nil {
 		return err
 	}
+	fs.removing.RLock()
+	defer fs.removing.RUnlock()
 	_, err := fs.change(ctx, c)
 	return err
 }
@@ -103,6 +105,8 @@ func (fs *FS) Rename(ctx context.Context, c meta.Rename) error {
 			return err
 		}
 	}
+	fs.removing.RLock()
+	defer fs.removing.RUnlock()
 	_, err := fs.change(ctx, c)
 	return err
 }

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"mirrorfs/chunk"
 	"mirrorfs/meta"
@@ -179,12 +180,24 @@ func (f *File) Size() int64 {
 	return int64(f.in.size())
 }
 
-// Stale reports whether the file has no name any more and no other handle of
-// this FS keeps it: then whoever opened it was led there by a name that is gone.
+// removedHere is how long after a change of this client took a file's last name an open
+// of it is taken for one that had begun before. The kernel forgets a name with its own
+// change: nobody here is led to the file by it later.
+const removedHere = 10 * time.Second
+
+// Stale reports whether the file has no name any more, no other handle of this FS
+// keeps it, and it was not this FS that removed it just now: then whoever opened it
+// was led there by a name that another client has taken away.
 func (f *File) Stale() bool {
 	f.in.mu.RLock()
-	defer f.in.mu.RUnlock()
-	return f.in.attr.Nlink == 0 && f.in.handles == 1
+	stale := f.in.attr.Nlink == 0 && f.in.handles == 1
+	f.in.mu.RUnlock()
+	if !stale {
+		return false
+	}
+	f.fs.removing.Lock() // the reply to the change that removed it may be under way
+	defer f.fs.removing.Unlock()
+	return !f.fs.removed.since(f.in.ino, f.fs.now()-int64(removedHere))
 }
 
 // Release closes the handle: no other method is called afterwards. What is

@@ -114,6 +114,9 @@ func (fs *FS) noteOwn(e *meta.Effect, at meta.Position) {
 	if e.Attr.IsDir() {
 		fs.lately.note(e.Ino, &e.Attr, at, now)
 	}
+	if e.Attr.Nlink == 0 {
+		fs.removed.note(e.Ino, now)
+	}
 	if e.Attr.HasXattrs {
 		fs.misses.forget(e.Ino)
 	} else {

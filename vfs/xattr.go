@@ -8,30 +8,30 @@ import (
 	"mirrorfs/meta"
 )
 
-// xattrMisses remembers inodes that had no extended attributes a moment ago:
-// programs and the kernel ask for them at every turn. One slot per hash value,
-// the latest wins.
-type xattrMisses struct{ slots []xattrMiss }
+// moments remembers when something was last seen of inodes: that they had no
+// extended attributes, for which programs and the kernel ask at every turn. One slot
+// per hash value, the latest wins.
+type moments struct{ slots []moment }
 
-// xattrMiss is an inode and when it was seen (ns), folded into one word each; a
+// moment is an inode and when it was seen (ns), folded into one word each; a
 // torn pair fails the check of sum.
-type xattrMiss struct{ ino, at, sum atomic.Uint64 }
+type moment struct{ ino, at, sum atomic.Uint64 }
 
 const missSlots = 8192
 
-func (x *xattrMisses) init() { x.slots = make([]xattrMiss, missSlots) }
+func (x *moments) init() { x.slots = make([]moment, missSlots) }
 
-func (x *xattrMisses) note(ino meta.Ino, now int64) {
+func (x *moments) note(ino meta.Ino, now int64) {
 	s := &x.slots[ino%missSlots]
 	s.ino.Store(uint64(ino))
 	s.at.Store(uint64(now))
 	s.sum.Store(uint64(ino) ^ uint64(now))
 }
 
-func (x *xattrMisses) forget(ino meta.Ino) { x.slots[ino%missSlots].sum.Store(0) }
+func (x *moments) forget(ino meta.Ino) { x.slots[ino%missSlots].sum.Store(0) }
 
-// since reports whether the inode was seen without attributes after a time.
-func (x *xattrMisses) since(ino meta.Ino, t int64) bool {
+// since reports whether the inode was noted after a time.
+func (x *moments) since(ino meta.Ino, t int64) bool {
 	s := &x.slots[ino%missSlots]
 	at := s.at.Load()
 	return s.ino.Load() == uint64(ino) && int64(at) > t && s.sum.Load() == uint64(ino)^at
