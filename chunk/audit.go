@@ -69,7 +69,7 @@ type audit struct {
 func (a *audit) dir(ctx context.Context, home, low uint8, wanted []SliceRef) error {
 	found := make(map[uint64][]bool, len(wanted)) // by slice, for each block
 	for _, s := range wanted {
-		found[s.Slice] = make([]bool, blocksOf(s.Size, a.opts.BlockBytes))
+		found[s.Slice] = make([]bool, BlockCount(s.Size, a.opts.BlockBytes))
 	}
 	sizes := make(map[uint64]uint32, len(wanted))
 	for _, s := range wanted {
@@ -136,8 +136,8 @@ func (a *audit) missing(ctx context.Context, s SliceRef, found []bool) error {
 	return nil
 }
 
-// blocksOf is how many blocks a slice has.
-func blocksOf(size uint32, blockBytes int) int {
+// BlockCount is how many blocks a slice of so many bytes has.
+func BlockCount(size uint32, blockBytes int) int {
 	return int((int64(size) + int64(blockBytes) - 1) / int64(blockBytes))
 }
 

@@ -51,6 +51,17 @@ func (s *Span) ReadAt(p []byte, off int64) (int, error) {
 	return n, nil
 }
 
+// Bytes gives the span's bytes: its own until Release when it is in memory, else read from the
+// file.
+func (s *Span) Bytes() ([]byte, error) {
+	if s.Data != nil {
+		return s.Data, nil
+	}
+	p := make([]byte, s.Len)
+	_, err := s.ReadAt(p, 0)
+	return p, err
+}
+
 // adviseBytes is what one fadvise brings in at least: Linux cuts longer ones off at the
 // device's read-ahead or its largest request.
 const adviseBytes = 128 << 10

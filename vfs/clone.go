@@ -94,12 +94,9 @@ func (f *File) copy(ctx context.Context, srcOff int64, dst *File, dstOff, n int6
 	defer chunk.ReleaseAll(spans)
 	done := int64(0)
 	for i := range spans {
-		p := spans[i].Data
-		if p == nil {
-			p = make([]byte, spans[i].Len)
-			if _, err := spans[i].ReadAt(p, 0); err != nil {
-				return done, refuse("copy", f.in.ino, "", err)
-			}
+		p, err := spans[i].Bytes()
+		if err != nil {
+			return done, refuse("copy", f.in.ino, "", err)
 		}
 		k, err := dst.Write(ctx, p, dstOff+done)
 		done += int64(k)

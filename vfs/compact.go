@@ -246,14 +246,11 @@ func (fs *FS) copyInto(ctx context.Context, w *chunk.Writer, pieces []piece) err
 	}
 	defer chunk.ReleaseAll(spans)
 	for i := range spans {
-		p := spans[i].Data
-		if p == nil {
-			p = make([]byte, spans[i].Len)
-			if _, err := spans[i].ReadAt(p, 0); err != nil {
-				return refuse("compact", 0, "", err)
-			}
+		p, err := spans[i].Bytes()
+		if err == nil {
+			_, err = w.Write(ctx, p)
 		}
-		if _, err := w.Write(ctx, p); err != nil {
+		if err != nil {
 			return refuse("compact", 0, "", err)
 		}
 	}

@@ -83,3 +83,34 @@ func TestFileAfterAnOwnChange(t *testing.T) {
 	r.ok(err)
 	r.trips("getattr:1")
 }
+
+// A file that this client removed a moment ago may be opened by whoever found it before;
+// one that another client removed may not: the name led to something that is gone.
+func TestStaleNames(t *testing.T) {
+	r := newRig(t, vfs.Options{})
+	ctx := t.Context()
+	other := r.model.Client()
+	r.ok(other.StartSession(ctx, meta.SessionInfo{Kind: "test"}))
+	for _, c := range []struct {
+		name   string
+		remove func(c meta.Unlink) error
+		stale  bool
+	}{
+		{"here", func(c meta.Unlink) error { return r.fs.Unlink(ctx, c) }, false},
+		{"elsewhere", func(c meta.Unlink) error {
+			_, err := other.Change(ctx, c)
+			return err
+		}, true},
+	} {
+		r.put(c.name, fill(1, 100))
+		n, err := r.fs.Lookup(ctx, meta.RootIno, c.name)
+		r.ok(err)
+		r.ok(c.remove(meta.Unlink{Parent: meta.RootIno, Name: c.name}))
+		f, err := r.fs.Open(ctx, n.Ino, syscall.O_RDONLY)
+		r.ok(err)
+		if f.Stale() != c.stale {
+			t.Errorf("removed %s: stale is %v", c.name, f.Stale())
+		}
+		r.closes(f)
+	}
+}

@@ -63,7 +63,10 @@ func (fs *FS) withinQuota(ctx context.Context, in *inode, off uint64, n int) (in
 
 // askRoom asks how long a file may become, and reports whether that is known now.
 func (fs *FS) askRoom(ctx context.Context, in *inode) bool {
-	if err := fs.refresh(ctx, in); err != nil { // what it takes already
+	in.mu.RLock()
+	known := in.valid && fs.now()-in.askedAt < int64(fs.opts.AttrAge)
+	in.mu.RUnlock()
+	if !known && fs.refresh(ctx, in) != nil { // what it takes already
 		return false
 	}
 	ctx, cancel := fs.asking(ctx)

@@ -118,3 +118,17 @@ func TestCountsAreEnded(t *testing.T) {
 		r.fails(err, syscall.EDQUOT)
 	})
 }
+
+// TestRoomIsAskedForOnce: of a file whose size is known from its creation, a write asks for
+// the room below its quotas and nothing else, and not again for a while.
+func TestRoomIsAskedForOnce(t *testing.T) {
+	r, dir, create := limited(t, 100)
+	_, err := r.fs.StatFS(r.Context(), dir) // shows that there are quotas
+	r.ok(err)
+	r.meter.take()
+	f := create("f")
+	r.write(f, fill(1, 4096), 0)
+	r.write(f, fill(2, 4096), 4096)
+	r.closes(f)
+	r.trips("commit:1 create:1 quotasat:1")
+}

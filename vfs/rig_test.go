@@ -84,6 +84,13 @@ func (m *meter) GetXattr(ctx context.Context, ino meta.Ino, name string) ([]byte
 	return m.Engine.GetXattr(ctx, ino, name)
 }
 
+func (m *meter) QuotasAt(ctx context.Context, ino meta.Ino) ([]meta.Quota, error) {
+	if err := m.count("quotasat"); err != nil {
+		return nil, err
+	}
+	return m.Engine.QuotasAt(ctx, ino)
+}
+
 func (m *meter) Change(ctx context.Context, c meta.Change) (meta.Result, error) {
 	op := c.Op().String()
 	if err := m.count(op); err != nil {

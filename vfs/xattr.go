@@ -2,40 +2,10 @@ package vfs
 
 import (
 	"context"
-	"sync/atomic"
 	"syscall"
 
 	"mirrorfs/meta"
 )
-
-// moments remembers when something was last seen of inodes: that they had no
-// extended attributes, for which programs and the kernel ask at every turn. One slot
-// per hash value, the latest wins.
-type moments struct{ slots []moment }
-
-// moment is an inode and when it was seen (ns), folded into one word each; a
-// torn pair fails the check of sum.
-type moment struct{ ino, at, sum atomic.Uint64 }
-
-const missSlots = 8192
-
-func (x *moments) init() { x.slots = make([]moment, missSlots) }
-
-func (x *moments) note(ino meta.Ino, now int64) {
-	s := &x.slots[ino%missSlots]
-	s.ino.Store(uint64(ino))
-	s.at.Store(uint64(now))
-	s.sum.Store(uint64(ino) ^ uint64(now))
-}
-
-func (x *moments) forget(ino meta.Ino) { x.slots[ino%missSlots].sum.Store(0) }
-
-// since reports whether the inode was noted after a time.
-func (x *moments) since(ino meta.Ino, t int64) bool {
-	s := &x.slots[ino%missSlots]
-	at := s.at.Load()
-	return s.ino.Load() == uint64(ino) && int64(at) > t && s.sum.Load() == uint64(ino)^at
-}
 
 // bare reports whether the inode had no extended attributes at most AttrAge ago.
 func (fs *FS) bare(ino meta.Ino) bool {

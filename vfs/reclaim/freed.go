@@ -47,7 +47,7 @@ func (r *Reclaimer) Freed(ctx context.Context) error {
 		return err
 	}
 	before := r.opts.Now().Add(-v.Trash - Grace(&v))
-	b := batch{blockBytes: uint32(v.BlockBytes)} //nolint:gosec // at most 64 MiB
+	b := batch{blockBytes: v.BlockBytes}
 	var after meta.Freed
 	for {
 		page, err := r.opts.Meta.Freed(ctx, after, before, meta.MaxReclaimRows)
@@ -107,7 +107,7 @@ func (r *Reclaimer) passed(ctx context.Context, v *meta.Volume) (uint64, []strin
 
 // batch is what is reclaimed by one change.
 type batch struct {
-	blockBytes uint32
+	blockBytes int
 	rows       []meta.Freed
 	slices     int
 }
@@ -122,15 +122,10 @@ func (b *batch) add(row *meta.Freed) {
 	b.slices += len(row.Slices)
 }
 
-// count is how many blocks a slice has.
-func (b *batch) count(s *meta.Slice) int {
-	return int((uint64(s.Size) + uint64(b.blockBytes) - 1) / uint64(b.blockBytes)) //nolint:gosec // at most 1024
-}
-
 // blocks counts objects and bytes of slices.
 func (b *batch) blocks(slices []meta.Slice) (objects, bytes int64) {
 	for i := range slices {
-		objects += int64(b.count(&slices[i]))
+		objects += int64(chunk.BlockCount(slices[i].Size, b.blockBytes))
 		bytes += int64(slices[i].Size)
 	}
 	return objects, bytes
@@ -175,7 +170,7 @@ func (r *Reclaimer) deleteBlocks(ctx context.Context, b *batch, rows []meta.Free
 	for i := range rows {
 		for j := range rows[i].Slices {
 			s := &rows[i].Slices[j]
-			for n := range b.count(s) {
+			for n := range chunk.BlockCount(s.Size, b.blockBytes) {
 				if err := r.limiter.Wait(ctx); err != nil {
 					return errors.Join(err, g.Wait())
 				}
