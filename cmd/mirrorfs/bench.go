@@ -68,10 +68,11 @@ func (c *cli) bench(ctx context.Context, opts benchOptions) (err error) {
 	if err := b.metadata(ctx); err != nil {
 		return err
 	}
-	if err := b.largeFile(ctx); err != nil {
+	// Before the large file, whose lists are compacted behind the jobs that come next.
+	if err := b.smallFiles(ctx); err != nil {
 		return err
 	}
-	if err := b.smallFiles(ctx); err != nil {
+	if err := b.largeFile(ctx); err != nil {
 		return err
 	}
 	if err := b.volume.noteMemory(); err != nil {

@@ -126,7 +126,7 @@ func (b *benchRun) smallFiles(ctx context.Context) error {
 	small := func(root string) string { return filepath.Join(root, "small") }
 	data := make([]byte, benchSmallBytes)
 	_, _ = rand.NewChaCha8([32]byte{1}).Read(data)
-	before, err := b.settledRedisBytes(ctx)
+	before, err := b.redisBytes(ctx)
 	if err != nil {
 		return err
 	}
@@ -138,7 +138,7 @@ func (b *benchRun) smallFiles(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	after, err := b.settledRedisBytes(ctx)
+	after, err := b.redisBytes(ctx)
 	if err != nil {
 		return err
 	}
@@ -157,15 +157,12 @@ func (b *benchRun) smallFiles(ctx context.Context) error {
 	return nil
 }
 
-// settledRedisBytes is what the volume takes in Redis without its log, of which
-// it keeps what mirrors may need: the log is trimmed first.
-func (b *benchRun) settledRedisBytes(ctx context.Context) (int64, error) {
+// redisBytes is what the volume takes of Redis's memory, its log apart.
+func (b *benchRun) redisBytes(ctx context.Context) (int64, error) {
 	e, err := b.lab.c.openMeta(ctx, b.volume.meta, nil)
 	if err != nil {
 		return 0, err
 	}
-	if err := errors.Join(trimSource(ctx, e, 0), e.Close()); err != nil {
-		return 0, err
-	}
-	return b.volume.redisBytes(ctx)
+	n, err := e.Memory(ctx)
+	return n, errors.Join(err, e.Close())
 }

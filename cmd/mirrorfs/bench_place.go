@@ -117,22 +117,6 @@ func (v *benchVolume) calls(ctx context.Context) (int64, error) {
 	return commandCalls(info["cmdstat_fcall"]) + commandCalls(info["cmdstat_fcall_ro"]), nil
 }
 
-// redisBytes is the memory that Redis uses for data.
-func (v *benchVolume) redisBytes(ctx context.Context) (int64, error) {
-	info, err := local.Info(ctx, v.dir())
-	if err != nil {
-		return 0, err
-	}
-	var total, startup int64
-	if _, err := fmt.Sscan(info["used_memory"], &total); err != nil {
-		return 0, fmt.Errorf("used_memory of Redis: %w", err)
-	}
-	if _, err := fmt.Sscan(info["used_memory_startup"], &startup); err != nil {
-		return 0, fmt.Errorf("used_memory_startup of Redis: %w", err)
-	}
-	return total - startup, nil
-}
-
 // noteMemory looks at the memory of the mount that runs.
 func (v *benchVolume) noteMemory() error {
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", v.mount.cmd.Process.Pid))
