@@ -143,6 +143,15 @@ func DecodeRecord(b []byte) (Record, error) {
 	return r, err
 }
 
+// RecordTime reads the time of an encoded record, nanoseconds since the Unix epoch, without
+// decoding the rest, and whether there is one.
+func RecordTime(raw []byte) (int64, bool) {
+	if len(raw) < recordHeaderBytes+chainBytes || raw[0] != recordVersion {
+		return 0, false
+	}
+	return int64(binary.BigEndian.Uint64(raw[2:])), true //nolint:gosec // as it was encoded
+}
+
 func decodeHeader(b []byte) (Record, error) {
 	if b[0] != recordVersion {
 		return Record{}, fmt.Errorf("record version %d: this program reads version %d; upgrade it", b[0], recordVersion)

@@ -54,9 +54,19 @@ type Source interface {
 	Mirrors(ctx context.Context) ([]MirrorState, error)
 	// ForgetMirror removes what Acknowledge stored.
 	ForgetMirror(ctx context.Context, site uint8) error
-	// TrimLog removes entries up to a position, but keeps the last keep ones and
-	// all that a mirror has not acknowledged. It returns how many it removed.
+	// TrimLog removes entries that are not needed, and returns how many. It keeps the
+	// last keep ones and all that a mirror has not acknowledged. A source whose volume keeps
+	// its log (Volume.LogKeep) removes none that is not archived; what is archived goes, although
+	// it would be kept otherwise, when the log takes more than Volume.LogBytes.
 	TrimLog(ctx context.Context, keep int) (int64, error)
+	// LogStart returns the oldest entry of the log, ErrGap when there is none.
+	LogStart(ctx context.Context) (LogEntry, error)
+	// Archived tells up to where the log is kept in segments; the zero value when
+	// nothing is.
+	Archived(ctx context.Context) (Archived, error)
+	// SetArchived moves that from a place to another. ErrMoved when it is not there: somebody
+	// else archived. It is a fact of this site that Reset takes away.
+	SetArchived(ctx context.Context, from, to Archived) error
 }
 
 // Replica is what a mirror writes. Its metadata changes by nothing else.

@@ -152,7 +152,7 @@ type Usage struct {
 	Inodes uint64 `json:"inodes"`
 }
 
-// Volume is what format decided. Only Trash and the sites change later.
+// Volume is what format decided. Only Trash, the limits of the log and the sites change later.
 type Volume struct {
 	Name       string        `json:"name"`
 	ID         string        `json:"id"` // random, to tell two volumes of one name apart
@@ -161,10 +161,16 @@ type Volume struct {
 	Trash      time.Duration `json:"trash"`
 	// Grace is how long freed data is kept beyond the trash time, for those who are
 	// reading it; 0 is 10 minutes.
-	Grace   time.Duration     `json:"grace,omitempty"`
-	Created time.Time         `json:"created"`
-	Sites   map[uint8]Site    `json:"sites"`
-	Extra   map[string]string `json:"extra,omitempty"`
+	Grace time.Duration `json:"grace,omitempty"`
+	// LogKeep is how long the records of the log are kept in segments in the source's bucket,
+	// and so how long a mirror may be away and how far back restore reaches; 0 keeps none.
+	LogKeep time.Duration `json:"log_keep,omitempty"`
+	// LogBytes is how much of the metadata server's memory the log may take before records
+	// that are in segments leave it although a mirror lacks them; 0 is no limit.
+	LogBytes int64             `json:"log_bytes,omitempty"`
+	Created  time.Time         `json:"created"`
+	Sites    map[uint8]Site    `json:"sites"`
+	Extra    map[string]string `json:"extra,omitempty"`
 }
 
 // Site is a place where the volume lives. Site 1 is where it was formatted.

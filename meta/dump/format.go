@@ -153,40 +153,6 @@ func partSum(head, stored []byte) uint32 {
 	return crc32.Update(crc32.Checksum(head, table), table, stored)
 }
 
-// appendEntry appends a record of the log: position I6 I6, length I4, record.
-func appendEntry(b []byte, e *meta.LogEntry) []byte {
-	b = append48(append48(b, e.Position.Epoch), e.Position.Seq)
-	return append(binary.BigEndian.AppendUint32(b, uint32(len(e.Raw))), e.Raw...)
-}
-
-const entryHeaderBytes = 16
-
-// decodeEntries takes the records of a part apart; they share its memory.
-func decodeEntries(b []byte) ([]meta.LogEntry, error) {
-	var entries []meta.LogEntry
-	for len(b) > 0 {
-		if len(b) < entryHeaderBytes {
-			return nil, errContent
-		}
-		e := meta.LogEntry{Position: meta.Position{Epoch: uint48(b), Seq: uint48(b[6:])}}
-		n := int(binary.BigEndian.Uint32(b[12:]))
-		if b = b[entryHeaderBytes:]; n > len(b) {
-			return nil, errContent
-		}
-		e.Raw, b = b[:n:n], b[n:]
-		entries = append(entries, e)
-	}
-	return entries, nil
-}
-
-func append48(b []byte, n uint64) []byte {
-	return append(b, byte(n>>40), byte(n>>32), byte(n>>24), byte(n>>16), byte(n>>8), byte(n))
-}
-
-func uint48(b []byte) uint64 {
-	return uint64(b[0])<<40 | uint64(b[1])<<32 | uint64(b[2])<<24 | uint64(b[3])<<16 | uint64(b[4])<<8 | uint64(b[5])
-}
-
 func decodeJSON(b []byte, v any) error {
 	if err := json.Unmarshal(b, v); err != nil {
 		return fmt.Errorf("%w: %w", errContent, err)

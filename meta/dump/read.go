@@ -139,9 +139,9 @@ func (l *loader) rows(ctx context.Context, b []byte) error {
 }
 
 func (l *loader) log(ctx context.Context, b []byte) error {
-	entries, err := decodeEntries(b)
+	entries, err := meta.DecodeLogEntries(b)
 	if err != nil {
-		return l.in.damaged(err)
+		return l.in.damaged(fmt.Errorf("%w: %w", errContent, err))
 	}
 	from := l.state
 	for i := range entries {

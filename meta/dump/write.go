@@ -127,7 +127,7 @@ func (d *dumper) Records(entries []meta.LogEntry, _ []meta.Record) error {
 	var part []byte
 	for i := range entries {
 		d.counts.Records++
-		if part = appendEntry(part, &entries[i]); len(part) < fullPartBytes && i+1 < len(entries) {
+		if part = meta.AppendLogEntry(part, &entries[i]); len(part) < fullPartBytes && i+1 < len(entries) {
 			continue
 		}
 		if err := d.out.part(partLog, part); err != nil {

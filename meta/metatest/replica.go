@@ -33,6 +33,9 @@ func RunReplica(t *testing.T, cfg Config) {
 		"Records":       testRecords,
 		"Tail":          testTail,
 		"TrimLog":       testTrimLog,
+		"Archived":      testArchived,
+		"TrimArchived":  testTrimArchived,
+		"Claims":        testClaims,
 		"Mirrors":       testMirrors,
 		"Local":         testLocal,
 	} {

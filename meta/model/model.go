@@ -11,7 +11,7 @@ import (
 )
 
 // Engine is one client's engine on a volume in memory. It implements
-// meta.Engine, meta.Purger, meta.Reclaimer, meta.Source and meta.Replica.
+// meta.Engine, meta.Purger, meta.Reclaimer, meta.Source, meta.Replica and meta.Claims.
 type Engine struct {
 	reader
 
@@ -26,6 +26,7 @@ var _ interface {
 	meta.Reclaimer
 	meta.Source
 	meta.Replica
+	meta.Claims
 } = (*Engine)(nil)
 
 // volume is what a metadata server would hold.
@@ -42,6 +43,8 @@ type volume struct {
 	locks       lockTable
 	mirrors     map[uint8]meta.MirrorState
 	local       map[string]string
+	archived    meta.Archived
+	claims      map[string]claim
 	changed     chan struct{} // closed and replaced when the log grows
 }
 
@@ -76,7 +79,7 @@ func newVolume(role meta.Role, clock func() time.Time) *volume {
 	if clock == nil {
 		clock = time.Now
 	}
-	v := &volume{clock: clock, mirrors: map[uint8]meta.MirrorState{}, local: map[string]string{}, changed: make(chan struct{})}
+	v := &volume{clock: clock, mirrors: map[uint8]meta.MirrorState{}, local: map[string]string{}, claims: map[string]claim{}, changed: make(chan struct{})}
 	v.clear(role)
 	return v
 }

@@ -17,6 +17,7 @@ func (e *Engine) Reset(ctx context.Context, settings meta.Volume, from meta.Stat
 		return &meta.Error{Op: "reset", Errno: syscall.EROFS, Err: meta.ErrReadOnly}
 	}
 	e.v.clear(meta.RoleBootstrapping)
+	e.v.archived = meta.Archived{}
 	e.v.state = from
 	e.v.state.Role = meta.RoleBootstrapping
 	e.v.tables.settings[volumeSetting] = encodeJSON(settings)

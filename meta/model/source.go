@@ -97,17 +97,3 @@ func (e *Engine) ForgetMirror(ctx context.Context, site uint8) error {
 	delete(e.v.mirrors, site)
 	return ctx.Err()
 }
-
-// TrimLog implements meta.Source.
-func (e *Engine) TrimLog(ctx context.Context, keep int) (int64, error) {
-	e.v.mu.Lock()
-	defer e.v.mu.Unlock()
-	n := max(len(e.v.log)-max(keep, 0), 0)
-	for _, m := range e.v.mirrors {
-		for n > 0 && m.Applied.Before(e.v.log[n-1].Position) {
-			n--
-		}
-	}
-	e.v.log = slices.Clone(e.v.log[n:])
-	return int64(n), ctx.Err()
-}

@@ -13,8 +13,8 @@ import (
 	"mirrorfs/meta"
 )
 
-// Engine is a volume in Redis. It implements meta.Engine, meta.Purger, meta.Source and
-// meta.Replica; a mirror's metadata answers the questions too, but takes no changes.
+// Engine is a volume in Redis. It implements meta.Engine, meta.Purger, meta.Source,
+// meta.Replica and meta.Claims; a mirror's metadata answers the questions too, but takes no changes.
 type Engine struct {
 	reader
 	*server
@@ -30,6 +30,7 @@ var _ interface {
 	meta.Purger
 	meta.Source
 	meta.Replica
+	meta.Claims
 } = (*Engine)(nil)
 
 // volumesKey is the set of the names of all volumes of a server.

@@ -230,5 +230,6 @@ func (e *Engine) Local(ctx context.Context) (map[string]string, error) {
 		return nil, e.fail(ctx, meta.Error{Op: "local", Name: e.volume}, err)
 	}
 	delete(values, applyField)
+	delete(values, archiveField)
 	return values, nil
 }

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math"
 	"slices"
 	"strings"
 	"syscall"
@@ -160,30 +159,4 @@ func (e *Engine) ForgetMirror(ctx context.Context, site uint8) error {
 		return e.fail(ctx, meta.Error{Op: "forget_mirror", Name: e.volume}, err)
 	}
 	return nil
-}
-
-// trimStep bounds the entries that one call removes.
-const trimStep = 10000
-
-// TrimLog implements meta.Source.
-func (e *Engine) TrimLog(ctx context.Context, keep int) (int64, error) {
-	mirrors, err := e.Mirrors(ctx)
-	if err != nil {
-		return 0, err
-	}
-	applied := uint64(math.MaxInt64)
-	for _, m := range mirrors {
-		applied = min(applied, m.Applied.Seq)
-	}
-	removed := int64(0)
-	for {
-		reply, err := e.invoke(ctx, &call{function: "trim", args: []any{max(keep, 0), applied, trimStep}})
-		if err != nil {
-			return removed, e.fail(ctx, meta.Error{Op: "trim", Name: e.volume}, err)
-		}
-		n, _ := reply.(int64)
-		if removed += n; n < trimStep {
-			return removed, nil
-		}
-	}
 }

@@ -13,6 +13,7 @@ define('reset_begin', function(keys, args)
   local role = sub(call('HGET', keys[1], 'state') or '', 54, 54)
   if role == 'S' then return fail('EROFS', 'readonly') end
   call('HSET', keys[1], 'state', string.rep('\0', 53) .. 'B\0\0\0\0\0\0')
+  call('HDEL', sub(keys[1], 1, -2) .. 'local', 'archive') -- of another log
   return 1
 end, FREES)
 
@@ -127,4 +128,14 @@ define('trim', function(keys, args)
   if number(args[3]) < n then n = number(args[3]) end
   if n <= 0 then return 0 end
   return call('XTRIM', key, 'MAXLEN', length - n)
+end, FREES)
+
+-- set_archived moves up to where the log is archived: from; to. It returns 0 if it was not at
+-- from. Both as JSON, or empty.
+define('set_archived', function(keys, args)
+  local key = sub(keys[1], 1, -2) .. 'local'
+  local at = call('HGET', key, 'archive') or ''
+  if at ~= args[1] and at ~= args[2] then return 0 end
+  if args[2] == '' then call('HDEL', key, 'archive') else call('HSET', key, 'archive', args[2]) end
+  return 1
 end, FREES)
