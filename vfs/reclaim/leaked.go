@@ -147,7 +147,7 @@ func (r *Reclaimer) deleteLeaked(ctx context.Context, bucket object.Store, doome
 
 // foreign counts what is no block, unless it is mirrorfs's own.
 func (r *Reclaimer) foreign(info *object.Info) {
-	if info.Key == "volume.json" || strings.HasPrefix(info.Key, "probe/") {
+	if info.Key == "volume.json" || strings.HasPrefix(info.Key, "probe/") || strings.HasPrefix(info.Key, "log/") {
 		return
 	}
 	l := &r.report.Leaked
