@@ -218,5 +218,8 @@ func Remove(ctx context.Context, source, site Site) (Info, error) {
 	if err := setLocal(ctx, site, localInfo, info); err != nil {
 		return info, fmt.Errorf("mirror: %w", err)
 	}
+	if _, err := source.TrimLog(ctx, keptRecords); err != nil {
+		return info, fmt.Errorf("source: %w", err)
+	}
 	return info, nil
 }

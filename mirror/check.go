@@ -3,8 +3,10 @@ package mirror
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"mirrorfs/meta"
+	"mirrorfs/mirror/segments"
 )
 
 const newCopy = "for a new copy, run `mirrorfs mirror remove` and `mirrorfs mirror add`"
@@ -62,6 +64,8 @@ func (r *runner) checkHead(ctx context.Context, src Upstream, here meta.State) e
 // explainTail turns an error of Tail into what it means.
 func (r *runner) explainTail(ctx context.Context, src Upstream, after meta.State, err error) error {
 	switch {
+	case err == nil:
+		return nil
 	case errors.Is(err, meta.ErrGap):
 		if worse := r.checkHead(ctx, src, after); worse != nil {
 			return worse
@@ -71,6 +75,24 @@ func (r *runner) explainTail(ctx context.Context, src Upstream, after meta.State
 		return noVolume(err)
 	default:
 		return atSource(err)
+	}
+}
+
+// explainArchive turns an error of Config.Archive into what it means. The log of the source
+// was found not to reach back so far.
+func (r *runner) explainArchive(after meta.State, err error) error {
+	var damaged *segments.DamagedError
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, meta.ErrGap):
+		return stall(err, "the source's log does not continue after %s: the records that follow were trimmed or lost, and no segment in its bucket has them: this mirror was away for longer than the log is kept, or segments were deleted; %s", after.Position, newCopy)
+	case errors.Is(err, meta.ErrDiverged):
+		return stall(err, "the source's log was archived with other records after %s than those applied here: the source lost the end of its log and went on; restore the right state there, or, %s", after.Position, newCopy)
+	case errors.As(err, &damaged):
+		return stall(err, "%v; put the right object back, and this mirror goes on, or, %s", damaged, newCopy)
+	default:
+		return atSource(fmt.Errorf("its segments: %w", err))
 	}
 }
 

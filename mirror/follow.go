@@ -77,14 +77,13 @@ func (r *runner) follow(ctx context.Context, src Upstream, state meta.State, tar
 // fetch reads the log and sends it on, up to what is in the way.
 func (r *runner) fetch(ctx context.Context, src Upstream, after meta.State, out chan<- fetched) {
 	defer close(out)
-	limit := r.cfg.TailRecords
+	limit, archived := r.cfg.TailRecords, false
 	for {
 		f := fetched{sent: r.cfg.Now()}
-		entries, err := r.tail(ctx, src, after.Position, limit)
-		if err != nil {
-			f.err = r.explainTail(ctx, src, after, err)
-		} else {
-			f.drained = len(entries) < limit
+		var entries []meta.LogEntry
+		entries, archived, f.err = r.next(ctx, src, after, limit, archived)
+		if f.err == nil {
+			f.drained = len(entries) < limit && !archived
 			f.records, after, f.err = inspect(entries, after)
 			limit = r.nextLimit(limit, entries)
 		}
@@ -97,6 +96,39 @@ func (r *runner) fetch(ctx context.Context, src Upstream, after meta.State, out 
 			return
 		}
 	}
+}
+
+// next gives the records that follow a state, from the source's log, or from its segments
+// when the log does not hold them any more. Once it reads segments it does so to their end:
+// archived says that it does.
+func (r *runner) next(ctx context.Context, src Upstream, after meta.State, limit int, archived bool) ([]meta.LogEntry, bool, error) {
+	if archived {
+		entries, err := r.fromArchive(ctx, after)
+		if !errors.Is(err, meta.ErrGap) && !errors.Is(err, meta.ErrDiverged) {
+			return entries, true, r.explainArchive(after, err)
+		}
+	}
+	entries, err := r.tail(ctx, src, after.Position, limit)
+	if !errors.Is(err, meta.ErrGap) || r.cfg.Archive == nil {
+		return entries, false, r.explainTail(ctx, src, after, err)
+	}
+	if worse := r.checkHead(ctx, src, after); worse != nil {
+		return nil, false, worse
+	}
+	r.cfg.Logger.InfoContext(ctx, "the source's log does not reach back so far: reading its segments", slog.String("after", after.Position.String()))
+	entries, err = r.fromArchive(ctx, after)
+	return entries, true, r.explainArchive(after, err)
+}
+
+// fromArchive asks for the records of a segment.
+func (r *runner) fromArchive(ctx context.Context, after meta.State) ([]meta.LogEntry, error) {
+	ctx, cancel := context.WithTimeout(ctx, r.cfg.ArchiveTimeout)
+	defer cancel()
+	entries, err := r.cfg.Archive.Tail(ctx, after)
+	if err == nil {
+		r.metrics.segment(len(entries))
+	}
+	return entries, err
 }
 
 // tail asks for records, and for a limited time: a cable that was pulled tells

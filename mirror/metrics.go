@@ -63,7 +63,7 @@ func (m *engineMetrics) changed(op meta.Op, err error, d time.Duration) {
 
 // runnerMetrics count what a runner does.
 type runnerMetrics struct {
-	records, batches, bytes, copiedBytes prometheus.Counter
+	records, batches, bytes, copiedBytes, segments, segmentRecords prometheus.Counter
 }
 
 func newRunnerMetrics(r prometheus.Registerer, p *progress) (*runnerMetrics, error) {
@@ -78,9 +78,12 @@ func newRunnerMetrics(r prometheus.Registerer, p *progress) (*runnerMetrics, err
 		batches:     counter("mirrorfs_mirror_applied_batches_total", "Steps in which records were applied."),
 		bytes:       counter("mirrorfs_mirror_applied_bytes_total", "Bytes of the records applied here."),
 		copiedBytes: counter("mirrorfs_mirror_copied_bytes_total", "Bytes of effects loaded by the first copy."),
+		segments:    counter("mirrorfs_mirror_segments_total", "Segments of the source's log read because the log did not reach back so far."),
+
+		segmentRecords: counter("mirrorfs_mirror_segment_records_total", "Records read from segments."),
 	}
 	cs := []prometheus.Collector{
-		m.records, m.batches, m.bytes, m.copiedBytes,
+		m.records, m.batches, m.bytes, m.copiedBytes, m.segments, m.segmentRecords,
 		gauge("mirrorfs_mirror_lag_records", "Records of the source that are not here yet.", func(n note) float64 {
 			records, _ := n.lag(n.Seen)
 			return float64(records)
@@ -116,3 +119,8 @@ func (m *runnerMetrics) applied(records, bytes int) {
 }
 
 func (m *runnerMetrics) copied(bytes int) { m.copiedBytes.Add(float64(bytes)) }
+
+func (m *runnerMetrics) segment(records int) {
+	m.segments.Inc()
+	m.segmentRecords.Add(float64(records))
+}

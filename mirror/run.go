@@ -21,6 +21,9 @@ type Config struct {
 	Dial func(ctx context.Context) (Upstream, error)
 	// Replica is this site's metadata, prepared by Add. The caller closes it.
 	Replica meta.Replica
+	// Archive holds what the source's log holds no more; nil when there is none: then
+	// a mirror that is away until its next record is trimmed needs a new copy.
+	Archive Archive
 
 	// TailRecords is the most records fetched in one round trip; default 10,000.
 	// Fewer are asked for when records are large, so that a batch has about
@@ -38,6 +41,8 @@ type Config struct {
 	// bounds a request for records beyond TailWait; after it the link is taken for
 	// lost. Default 5 s.
 	DialTimeout, CallTimeout time.Duration
+	// ArchiveTimeout bounds one question to Archive; default 5 minutes.
+	ArchiveTimeout time.Duration
 	// ReportInterval is how often the source and this site are told how far the
 	// mirror is, if that has changed; default 1 s.
 	ReportInterval time.Duration
@@ -66,6 +71,9 @@ type Config struct {
 	Metrics prometheus.Registerer
 }
 
+// keptRecords is how many records a log keeps although nobody needs them.
+const keptRecords = 10_000
+
 func (c *Config) setDefaults() error {
 	if c.Dial == nil || c.Replica == nil {
 		return errors.New("mirror runner: Dial and Replica are needed")
@@ -78,9 +86,10 @@ func (c *Config) setDefaults() error {
 	orDefault(&c.TailWait, time.Second)
 	orDefault(&c.DialTimeout, 10*time.Second)
 	orDefault(&c.CallTimeout, 5*time.Second)
+	orDefault(&c.ArchiveTimeout, 5*time.Minute)
 	orDefault(&c.ReportInterval, time.Second)
 	orDefault(&c.TrimInterval, 30*time.Second)
-	orDefault(&c.KeepRecords, 10_000)
+	orDefault(&c.KeepRecords, keptRecords)
 	orDefault(&c.StallRetry, 10*time.Second)
 	orDefault(&c.BackoffMax, 10*time.Second)
 	orDefault(&c.ClaimTTL, 20*time.Second)
@@ -94,6 +103,14 @@ func (c *Config) setDefaults() error {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
 	return nil
+}
+
+// Archive is where records are kept that left the source's log.
+type Archive interface {
+	// Tail gives records that follow a state, in order: at least one, at most some
+	// MiB. meta.ErrGap when it does not have the one that follows, meta.ErrDiverged when what it
+	// has there does not continue the state's chain.
+	Tail(ctx context.Context, after meta.State) ([]meta.LogEntry, error)
 }
 
 // runner pulls the source's metadata into one site.

@@ -139,6 +139,11 @@ func (st *Status) setLag(ctx context.Context, source meta.Source, now time.Time)
 		st.LagRecords = st.Position.Seq - st.Applied.Seq
 	}
 	next, err := source.Tail(ctx, st.Applied, 1, 0)
+	if errors.Is(err, meta.ErrGap) { // it left the log: the lag is more than the age of the oldest there
+		var first meta.LogEntry
+		first, err = source.LogStart(ctx)
+		next = []meta.LogEntry{first}
+	}
 	if err != nil || len(next) == 0 {
 		return
 	}
