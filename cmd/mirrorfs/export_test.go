@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"io"
 
 	"github.com/spf13/cobra"
@@ -33,7 +34,8 @@ func FlagString(n int64) string {
 	return b.String()
 }
 
-// TrimSource is trimSource for tests.
-func TrimSource(ctx context.Context, e *redis.Engine, keep int) error {
-	return trimSource(ctx, e, keep)
+// KeepLog runs one round of what looks after a source's log.
+func KeepLog(ctx context.Context, e *redis.Engine, keep int) error {
+	k := &logKeeper{c: newCLI(io.Discard, io.Discard, noEnv), engine: e}
+	return errors.Join(k.round(ctx, keep), k.close())
 }

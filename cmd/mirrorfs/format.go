@@ -33,10 +33,11 @@ type formatOptions struct {
 	compress string
 	trash    time.Duration
 	grace    time.Duration
+	log      logLimits
 }
 
 func newFormatCommand(c *cli) *cobra.Command {
-	opts := formatOptions{block: 4 << 20}
+	opts := formatOptions{block: 4 << 20, log: logLimits{memory: defaultLogMemory}}
 	cmd := &cobra.Command{
 		Use:   "format META NAME --bucket BUCKET",
 		Short: "Make a volume: its metadata in Redis, its data in a bucket",
@@ -62,6 +63,8 @@ refused, one without an append-only file is warned about.`,
 	f.StringVar(&opts.compress, "compress", "none", "compression of blocks; only none in this version")
 	f.DurationVar(&opts.trash, "trash", 24*time.Hour, "how long what was deleted is kept")
 	f.DurationVar(&opts.grace, "grace", reclaim.DefaultGrace, "how long freed blocks are kept beyond that, for those who are reading them")
+	f.DurationVar(&opts.log.keep, "log-keep", defaultLogKeep, "how long the log is kept in segments in the bucket: so long may a mirror be away, and so far back reaches restore (0: none are kept)")
+	f.Var(&opts.log.memory, "log-memory", "how much of Redis's memory the log may take before records that are in segments leave it although a mirror lacks them (0: no limit)")
 	return cmd
 }
 
@@ -135,8 +138,12 @@ func newVolume(name string, opts formatOptions) (meta.Volume, error) {
 	if opts.grace <= 0 {
 		return none, usagef("--grace %v: want a time of more than 0", opts.grace)
 	}
+	if err := opts.log.validate(); err != nil {
+		return none, err
+	}
 	return meta.Volume{
 		Name: name, ID: rand.Text(), BlockBytes: int(opts.block), Compress: opts.compress, Trash: opts.trash, Grace: opts.grace,
+		LogKeep: opts.log.keep, LogBytes: int64(opts.log.memory),
 		Created: time.Now().UTC().Truncate(time.Second),
 		Sites:   map[uint8]meta.Site{firstSite: {ID: firstSite, Name: opts.site, Bucket: opts.bucket}},
 	}, nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"sync"
 
 	"github.com/spf13/cobra"
 
@@ -53,6 +54,12 @@ func (c *cli) mirrorRun(ctx context.Context, addr string, opts mirrorRunOptions)
 		Dialer: limitedDialer(int64(opts.bandwidth)),
 	}
 	c.log.InfoContext(ctx, "mirror runs", slog.String("site", info.Name), slog.String("source", info.Source))
+	archive := &logArchive{c: c, site: site}
+	defer func() { err = errors.Join(err, archive.close()) }()
+	beside, stop := context.WithCancel(ctx)
+	var keeping sync.WaitGroup
+	keeping.Go(func() { c.keepSourceLog(beside, site, source) })
+	defer func() { stop(); keeping.Wait() }()
 	err = mirror.Run(ctx, mirror.Config{
 		Dial: func(ctx context.Context) (mirror.Upstream, error) {
 			e, err := redis.Open(ctx, info.Source, source)
@@ -61,7 +68,7 @@ func (c *cli) mirrorRun(ctx context.Context, addr string, opts mirrorRunOptions)
 			}
 			return e, nil
 		},
-		Replica: site, Logger: c.log, Metrics: reg,
+		Replica: site, Archive: archive, Logger: c.log, Metrics: reg,
 	})
 	c.log.InfoContext(context.WithoutCancel(ctx), "mirror stopped", slog.String("site", info.Name))
 	return err

@@ -88,7 +88,7 @@ opening the file.`,
 	f.BoolVar(&opts.localLocks, "local-locks", false, "leave fcntl and flock locks to the kernel: faster, and unknown to other clients")
 	f.BoolVar(&opts.nonEmpty, "non-empty", false, "mount over a directory that holds files")
 	f.DurationVar(&opts.grace, "grace", 3*time.Second, "when told to end: how long to wait for programs to leave the mount")
-	f.DurationVar(&opts.upkeep, "upkeep-interval", time.Minute, "how often to look for what can be cleaned up: clients that are gone, deleted files, freed blocks")
+	f.DurationVar(&opts.upkeep, "upkeep-interval", time.Minute, "how often to look for what can be cleaned up: clients that are gone, deleted files, freed blocks, the log")
 	f.BoolVar(&opts.debugKernel, "debug-kernel", false, "log every request of the kernel (with --log-level debug)")
 	return cmd
 }

@@ -121,7 +121,7 @@ func (m *mounted) serve(ctx context.Context, opts mountOptions, ready func() err
 	// What runs beside the mount ends after it: the last flushes need a session.
 	beside, stop := context.WithCancel(context.WithoutCancel(ctx))
 	var all sync.WaitGroup
-	all.Go(func() { c.upkeep(beside, m.v) })
+	all.Go(func() { c.upkeep(beside, m.v, opts.upkeep) })
 	for _, run := range []func(context.Context) error{m.fs.Run, m.data.cache.Run} {
 		all.Go(func() {
 			if err := run(beside); err != nil {

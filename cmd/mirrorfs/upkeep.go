@@ -4,14 +4,11 @@ import (
 	"context"
 	"log/slog"
 	"time"
-
-	"mirrorfs/meta"
-	"mirrorfs/meta/redis"
 )
 
 const (
 	upkeepInterval = time.Minute
-	// upkeepTimeout bounds one round of upkeep.
+	// upkeepTimeout bounds one trim of a log.
 	upkeepTimeout = 30 * time.Second
 	// keptRecords is how much of its log a source keeps beyond what its mirrors
 	// need: for a mirror that is added by hand from an old state, and for people
@@ -19,11 +16,17 @@ const (
 	keptRecords = 10_000
 )
 
-// upkeep keeps the log of a source short until ctx ends. Every client of the source
-// does it, for a volume without a mirror has no runner that could; several at
-// once are harmless, and a failure is tried again. At a mirror it does nothing.
-func (c *cli) upkeep(ctx context.Context, v *volume) {
-	tick := time.NewTicker(upkeepInterval)
+// upkeep keeps the log of a source short until ctx ends: it archives records and removes
+// those that are not needed. Every client of the source does it, for a volume without a
+// mirror has no runner that could; several at once are harmless, and a failure is tried
+// again. At a mirror it does nothing.
+func (c *cli) upkeep(ctx context.Context, v *volume, interval time.Duration) {
+	k := &logKeeper{c: c, engine: v.near}
+	defer func() { c.warn(ctx, k.close()) }()
+	if interval == 0 {
+		interval = upkeepInterval
+	}
+	tick := time.NewTicker(interval)
 	defer tick.Stop()
 	for {
 		select {
@@ -31,20 +34,8 @@ func (c *cli) upkeep(ctx context.Context, v *volume) {
 			return
 		case <-tick.C:
 		}
-		if err := trimSource(ctx, v.near, keptRecords); err != nil && ctx.Err() == nil {
-			c.log.WarnContext(ctx, "the log was not trimmed", slog.Any("error", err))
+		if err := k.round(ctx, keptRecords); err != nil && ctx.Err() == nil {
+			c.log.WarnContext(ctx, "the log was not archived or trimmed", slog.Any("error", err))
 		}
 	}
-}
-
-// trimSource removes records that no mirror needs, but for the last keep.
-func trimSource(ctx context.Context, e *redis.Engine, keep int) error {
-	ctx, cancel := context.WithTimeout(ctx, upkeepTimeout)
-	defer cancel()
-	state, err := e.State(ctx)
-	if err != nil || state.Role != meta.RoleSource {
-		return err
-	}
-	_, err = e.TrimLog(ctx, keep)
-	return err
 }

@@ -36,7 +36,7 @@ func TestUpkeepTrimsTheLog(t *testing.T) {
 	if err := e.Acknowledge(ctx, meta.MirrorState{Site: 2, Applied: meta.Position{Epoch: 1, Seq: acknowledged}}); err != nil {
 		t.Fatal(err)
 	}
-	if err := main.TrimSource(ctx, e, 10); err != nil {
+	if err := main.KeepLog(ctx, e, 10); err != nil {
 		t.Fatal(err)
 	}
 	if err := reads(acknowledged); err != nil {
@@ -48,7 +48,7 @@ func TestUpkeepTrimsTheLog(t *testing.T) {
 	if err := e.ForgetMirror(ctx, 2); err != nil {
 		t.Fatal(err)
 	}
-	if err := main.TrimSource(ctx, e, 10); err != nil {
+	if err := main.KeepLog(ctx, e, 10); err != nil {
 		t.Fatal(err)
 	}
 	if err := reads(acknowledged); !errors.Is(err, meta.ErrGap) {
