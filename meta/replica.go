@@ -32,6 +32,12 @@ type MirrorState struct {
 	Applied Position  `json:"applied"`
 	Seen    time.Time `json:"seen"`
 	Mode    string    `json:"mode"` // demand, keep, full
+	// CompleteTo is the position up to which all data that the site promises to hold is
+	// there; zero while its first look at what there is goes on, and of a site that
+	// promises none. The counts are what is known to be missing.
+	CompleteTo     Position `json:"complete_to,omitzero"`
+	PendingObjects uint64   `json:"pending_objects,omitempty"`
+	PendingBytes   uint64   `json:"pending_bytes,omitempty"`
 }
 
 // Source is what a mirror reads: the log and a scan of all tables. Both the

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"strconv"
+	"strings"
 	"time"
 
 	"mirrorfs/meta"
@@ -18,15 +19,21 @@ type AddOptions struct {
 	SourceAddress string
 	// Name is the new site's name.
 	Name string
-	// Mode is the data mode; empty is ModeDemand, the only one of this version.
+	// Mode is the data mode; empty is ModeDemand.
 	Mode string
-	// Bucket is for the modes that keep data; it must be empty.
+	// Bucket is the address of the mirror's own bucket, for the modes that keep data. It
+	// is not looked at: the caller has made sure that it can be used, and is no other
+	// volume's.
 	Bucket string
+	// Subtree limits what a mirror in ModeFull copies to what is below a directory; empty
+	// is everything.
+	Subtree string
 	// Now is the clock; nil is time.Now.
 	Now func() time.Time
 }
 
-func (o *AddOptions) validate() error {
+// Validate says what is wrong with the options, but for SourceAddress, and sets defaults.
+func (o *AddOptions) Validate() error {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
@@ -34,14 +41,10 @@ func (o *AddOptions) validate() error {
 	switch {
 	case o.Name == "":
 		return errors.New("a mirror needs a site name")
-	case o.SourceAddress == "":
-		return errors.New("a mirror needs the address of its source")
-	case o.Mode != ModeDemand:
-		return fmt.Errorf("data mode %q: only %q exists in this version", o.Mode, ModeDemand)
-	case o.Bucket != "":
-		return fmt.Errorf("a mirror in data mode %q has no bucket of its own: leave it out", ModeDemand)
+	case o.Subtree != "" && !strings.HasPrefix(o.Subtree, "/"):
+		return fmt.Errorf("subtree %q: want a path in the volume that begins with /", o.Subtree)
 	}
-	return nil
+	return checkMode(o.Mode, o.Bucket, o.Subtree)
 }
 
 // extraSites is the setting that holds the highest site number ever given. No
@@ -52,8 +55,11 @@ const extraSites = "sites_given"
 // for it, and prepares the mirror's metadata for Run. It can be repeated: what
 // is done already stays as it is.
 func Add(ctx context.Context, source, site Site, opts AddOptions) (Info, error) {
-	if err := opts.validate(); err != nil {
+	if err := opts.Validate(); err != nil {
 		return Info{}, err
+	}
+	if opts.SourceAddress == "" {
+		return Info{}, errors.New("a mirror needs the address of its source")
 	}
 	v, err := source.Volume(ctx)
 	if err != nil {
@@ -68,16 +74,16 @@ func Add(ctx context.Context, source, site Site, opts AddOptions) (Info, error) 
 	}
 	info := Info{
 		Source: withoutPassword(opts.SourceAddress), SourceSite: ownSite(ctx, source),
-		Name: opts.Name, Mode: opts.Mode, VolumeID: v.ID,
+		Name: opts.Name, Mode: opts.Mode, Subtree: opts.Subtree, VolumeID: v.ID,
 	}
 	old, err := occupied(ctx, site, &v, &info)
 	if err != nil {
 		return Info{}, err
 	}
-	if info.Site, err = registerSite(ctx, source, v, &info, old); err != nil {
+	if info.Site, err = registerSite(ctx, source, v, &info, old, opts.Bucket); err != nil {
 		return Info{}, err
 	}
-	if old == info {
+	if info.Bandwidth = old.Bandwidth; old == info {
 		return info, nil
 	}
 	// The log is kept from here on, before the copy that needs it is prepared.
@@ -94,7 +100,7 @@ func Add(ctx context.Context, source, site Site, opts AddOptions) (Info, error) 
 	if err := site.Reset(ctx, v, from); err != nil {
 		return Info{}, fmt.Errorf("mirror: %w", err)
 	}
-	err = site.SetLocal(ctx, map[string]string{localCopy: "", localRunner: ""})
+	err = site.SetLocal(ctx, map[string]string{localCopy: "", localRunner: "", factIn(info.Site): "", factBack(info.Site): ""})
 	if err = errors.Join(err, setLocal(ctx, site, localInfo, info)); err != nil {
 		return Info{}, fmt.Errorf("mirror: %w", err)
 	}
@@ -141,15 +147,20 @@ func occupied(ctx context.Context, site Site, v *meta.Volume, want *Info) (Info,
 		return Info{}, fmt.Errorf("the mirror's address holds a mirror of the source at %s: remove that first (mirrorfs mirror remove)", old.Source)
 	case old.Name != want.Name:
 		return Info{}, fmt.Errorf("the mirror's address holds the mirror %q of this volume: remove that first (mirrorfs mirror remove)", old.Name)
+	case old.Mode != want.Mode || old.Subtree != want.Subtree:
+		return Info{}, fmt.Errorf("the mirror %q is there, in data mode %s: change that with mirrorfs mirror set", old.Name, old.Mode)
 	}
 	return old, nil
 }
 
 // registerSite puts the mirror among the volume's sites and returns its number.
-func registerSite(ctx context.Context, source Site, v meta.Volume, info *Info, old Info) (uint8, error) {
+func registerSite(ctx context.Context, source Site, v meta.Volume, info *Info, old Info, bucket string) (uint8, error) {
 	acknowledged, err := source.Mirrors(ctx)
 	if err != nil {
 		return 0, fmt.Errorf("source: %w", err)
+	}
+	if err := freeBucket(&v, info.Name, bucket); err != nil {
+		return 0, err
 	}
 	highest, _ := strconv.Atoi(v.Extra[extraSites])
 	for number, s := range v.Sites {
@@ -158,6 +169,9 @@ func registerSite(ctx context.Context, source Site, v meta.Volume, info *Info, o
 			continue
 		}
 		if number == old.Site {
+			if s.Bucket != bucket {
+				return 0, fmt.Errorf("the mirror %q is there, with another bucket (%s): change that with mirrorfs mirror set", s.Name, s.Bucket)
+			}
 			return number, nil
 		}
 		for _, m := range acknowledged {
@@ -168,30 +182,50 @@ func registerSite(ctx context.Context, source Site, v meta.Volume, info *Info, o
 		if number == info.SourceSite {
 			return 0, fmt.Errorf("site %q is the source: choose another name", info.Name)
 		}
-		return number, nil // of an Add that was interrupted
+		return number, setSite(ctx, source, v, meta.Site{ID: number, Name: info.Name, Bucket: bucket}) // of an Add that was interrupted
 	}
 	if highest >= 255 {
 		return 0, errors.New("the volume has given away all 255 site numbers")
 	}
 	number := uint8(highest + 1)
-	v.Sites, v.Extra = maps.Clone(v.Sites), maps.Clone(v.Extra)
-	if v.Sites == nil {
-		v.Sites = map[uint8]meta.Site{}
-	}
-	if v.Extra == nil {
+	if v.Extra = maps.Clone(v.Extra); v.Extra == nil {
 		v.Extra = map[string]string{}
 	}
-	v.Sites[number] = meta.Site{ID: number, Name: info.Name}
 	v.Extra[extraSites] = strconv.Itoa(int(number))
-	if _, err := source.Change(ctx, meta.Settings{Volume: v}); err != nil {
-		return 0, fmt.Errorf("source: %w", err)
+	return number, setSite(ctx, source, v, meta.Site{ID: number, Name: info.Name, Bucket: bucket})
+}
+
+// setSite writes one site into the volume's settings.
+func setSite(ctx context.Context, source Site, v meta.Volume, s meta.Site) error {
+	if v.Sites[s.ID] == s {
+		return nil
 	}
-	return number, nil
+	if v.Sites = maps.Clone(v.Sites); v.Sites == nil {
+		v.Sites = map[uint8]meta.Site{}
+	}
+	v.Sites[s.ID] = s
+	if _, err := source.Change(ctx, meta.Settings{Volume: v}); err != nil {
+		return fmt.Errorf("source: %w", err)
+	}
+	return nil
+}
+
+// freeBucket refuses a bucket that another site has.
+func freeBucket(v *meta.Volume, name, bucket string) error {
+	for _, s := range v.Sites {
+		if bucket != "" && s.Bucket == bucket && s.Name != name {
+			return fmt.Errorf("bucket %s is that of site %q: each site needs its own", bucket, s.Name)
+		}
+	}
+	return nil
 }
 
 // Remove ends a mirror: the source forgets it and may trim its log, and the
 // mirror's site is marked. Its metadata stays, readable and frozen, until it is
 // given to Add again or emptied. It can be repeated. The source must answer.
+//
+// Of a mirror whose bucket takes what is written there, it waits first until the source's
+// bucket has all of that; ErrNotCopiedBack when ctx ends before.
 func Remove(ctx context.Context, source, site Site) (Info, error) {
 	info, err := Of(ctx, site)
 	if err != nil {
@@ -205,6 +239,9 @@ func Remove(ctx context.Context, source, site Site) (Info, error) {
 		return info, errors.New("the source holds another volume than this mirror")
 	}
 	if s, ok := v.Sites[info.Site]; ok && s.Name == info.Name {
+		if err := leaves(ctx, source, site, &info); err != nil {
+			return info, err
+		}
 		v.Sites = maps.Clone(v.Sites)
 		delete(v.Sites, info.Site)
 		if _, err := source.Change(ctx, meta.Settings{Volume: v}); err != nil {
@@ -222,4 +259,16 @@ func Remove(ctx context.Context, source, site Site) (Info, error) {
 		return info, fmt.Errorf("source: %w", err)
 	}
 	return info, nil
+}
+
+// leaves makes sure that nothing of the volume is in a mirror's bucket alone.
+func leaves(ctx context.Context, source, site Site, info *Info) error {
+	local, err := site.Local(ctx)
+	if err != nil {
+		return fmt.Errorf("mirror: %w", err)
+	}
+	if info.Mode != ModeFull && local[factBack(info.Site)] == "" {
+		return nil
+	}
+	return copiedBack(ctx, source, site, info)
 }

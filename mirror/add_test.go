@@ -84,7 +84,7 @@ func TestAddRefuses(t *testing.T) {
 			o.Mode = "keep"
 			_, err := mirror.Add(t.Context(), w.source, w.near, o)
 			return err
-		}, `only "demand" exists in this version`},
+		}, "needs a bucket"},
 		{"bucket", func(w *world) error {
 			o := good
 			o.Bucket = "mem://b"

@@ -124,3 +124,25 @@ func (m *runnerMetrics) segment(records int) {
 	m.segments.Inc()
 	m.segmentRecords.Add(float64(records))
 }
+
+// storeMetrics count where a Store reads.
+type storeMetrics struct {
+	reads *prometheus.CounterVec
+	kept  prometheus.Counter
+}
+
+func newStoreMetrics(r prometheus.Registerer) (*storeMetrics, error) {
+	m := &storeMetrics{
+		reads: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "mirrorfs_block_reads_total",
+			Help: "Reads of blocks by the bucket that answered: near, the block's home, or another site's.",
+		}, []string{"from"}),
+		kept: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "mirrorfs_kept_blocks_total",
+			Help: "Blocks read from afar and put into this site's bucket.",
+		}),
+	}
+	return m, register(r, m.reads, m.kept)
+}
+
+func (m *storeMetrics) read(from string) { m.reads.WithLabelValues(from).Inc() }

@@ -28,6 +28,8 @@ type note struct {
 	Fresh    time.Time `json:"fresh,omitzero"`
 	LinkDown time.Time `json:"link_down_since,omitzero"`
 	Seen     time.Time `json:"seen"` // when the runner wrote this
+
+	data DataStatus // has facts of its own
 }
 
 // lag tells how far behind the mirror is: records, and how old the oldest change
@@ -154,6 +156,13 @@ func (p *progress) linkUp() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.note.LinkDown = time.Time{}
+}
+
+// data notes how far the copying of data is.
+func (p *progress) data(d DataStatus) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.note.data = d
 }
 
 // snapshot is where the runner is now.

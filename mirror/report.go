@@ -77,10 +77,17 @@ func (r *runner) report(ctx context.Context, src Upstream) error {
 }
 
 func (r *runner) mirrorState(n *note) meta.MirrorState {
-	return meta.MirrorState{
+	s := meta.MirrorState{
 		Site: r.info.Site, Name: r.info.Name, Mode: r.info.Mode,
 		State: n.State, Reason: n.Reason, Applied: n.Applied, Seen: n.Seen,
 	}
+	if d := &n.data; d.Mode != "" {
+		s.Mode, s.CompleteTo, s.PendingObjects, s.PendingBytes = d.Mode, d.CompleteTo, d.PendingObjects, d.PendingBytes
+		if s.Reason == "" {
+			s.Reason = d.Reason
+		}
+	}
+	return s
 }
 
 // acknowledge reports to the source and returns what it was told last.
@@ -112,16 +119,16 @@ type trimmer interface {
 }
 
 func (r *runner) trim(ctx context.Context, src Upstream) {
-	r.trimLog(ctx, "source", src)
+	r.trimLog(ctx, "source", src, r.cfg.KeepRecords)
 	if own, ok := r.cfg.Replica.(trimmer); ok {
-		r.trimLog(ctx, r.info.Name, own)
+		r.trimLog(ctx, r.info.Name, own, r.cfg.KeepRecords+r.keptForData(ctx))
 	}
 }
 
-func (r *runner) trimLog(ctx context.Context, site string, log trimmer) {
+func (r *runner) trimLog(ctx context.Context, site string, log trimmer, keep int) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	n, err := log.TrimLog(ctx, r.cfg.KeepRecords)
+	n, err := log.TrimLog(ctx, keep)
 	if err != nil {
 		r.cfg.Logger.DebugContext(ctx, "a log was not trimmed", slog.String("site", site), slog.Any("error", err))
 	} else if n > 0 {

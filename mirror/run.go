@@ -24,6 +24,8 @@ type Config struct {
 	// Archive holds what the source's log holds no more; nil when there is none: then
 	// a mirror that is away until its next record is trimmed needs a new copy.
 	Archive Archive
+	// Data says how data is carried for a data mode that keeps some; nil carries none.
+	Data *DataConfig
 
 	// TailRecords is the most records fetched in one round trip; default 10,000.
 	// Fewer are asked for when records are large, so that a batch has about
@@ -155,6 +157,9 @@ func Run(ctx context.Context, cfg Config) error {
 	g, runCtx := errgroup.WithContext(ctx)
 	g.Go(func() error { return r.keepNote(runCtx) })
 	g.Go(func() error { return r.pull(runCtx) })
+	if cfg.Data != nil {
+		g.Go(func() error { return r.carryData(runCtx) })
+	}
 	err = g.Wait()
 	r.writeNote(context.WithoutCancel(ctx))
 	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {

@@ -30,22 +30,61 @@ const (
 	localCopy   = "copy"   // JSON of claim
 )
 
-// ModeDemand is the data mode of a mirror that has metadata only: blocks are read
-// from the source's bucket and kept in caches; what is written goes to the source's
-// bucket. It is the only mode of this version.
-const ModeDemand = "demand"
+// The data modes of a mirror.
+const (
+	// ModeDemand has metadata only: blocks are read from the source's bucket and kept in
+	// caches; what is written goes to the source's bucket.
+	ModeDemand = "demand"
+	// ModeKeep is ModeDemand with a bucket at the mirror, which takes what is read: a
+	// block is fetched once for all clients of the site.
+	ModeKeep = "keep"
+	// ModeFull has all data in the mirror's bucket: what is written at the source is
+	// copied there, and what is written at the mirror goes there and is copied to the
+	// source's bucket.
+	ModeFull = "full"
+)
+
+// Home is the site whose bucket takes what is written at a mirror.
+func (i *Info) Home() uint8 {
+	if i.Mode == ModeFull {
+		return i.Site
+	}
+	return i.SourceSite
+}
+
+// needsBucket reports whether a data mode keeps data at the mirror.
+func needsBucket(mode string) bool { return mode == ModeKeep || mode == ModeFull }
+
+// checkMode says what is wrong with a data mode and what goes with it.
+func checkMode(mode, bucket, subtree string) error {
+	switch {
+	case mode != ModeDemand && mode != ModeKeep && mode != ModeFull:
+		return fmt.Errorf("data mode %q: want %s, %s or %s", mode, ModeDemand, ModeKeep, ModeFull)
+	case !needsBucket(mode) && bucket != "":
+		return fmt.Errorf("a mirror in data mode %q has no bucket of its own: leave it out", mode)
+	case needsBucket(mode) && bucket == "":
+		return fmt.Errorf("a mirror in data mode %q needs a bucket of its own", mode)
+	case mode != ModeFull && subtree != "":
+		return fmt.Errorf("a subtree limits what is copied, which data mode %q does not", mode)
+	}
+	return nil
+}
 
 // Info says of which mirror a site is.
 type Info struct {
 	// Source is the address of the source's metadata, without password.
 	Source string `json:"source"`
-	// SourceSite is the number of the source's site: the home of what is written
-	// through this mirror.
+	// SourceSite is the number of the source's site.
 	SourceSite uint8 `json:"source_site_id"`
 	// Site and Name are this site's number and name.
 	Site uint8  `json:"site_id"`
 	Name string `json:"site"`
 	Mode string `json:"mode"`
+	// Subtree is the directory below which a mirror in ModeFull holds all data; empty is
+	// all of the volume.
+	Subtree string `json:"subtree,omitempty"`
+	// Bandwidth is the most bytes of data a second that its runner copies; 0 is no limit.
+	Bandwidth int64 `json:"bandwidth,omitempty"`
 	// VolumeID tells two volumes of one name apart.
 	VolumeID string `json:"volume_id"`
 	// Removed says that the source does not keep its log for this mirror any more.

@@ -33,15 +33,24 @@ type Status struct {
 	Mirrors []Status `json:"mirrors,omitempty"`
 }
 
-// DataStatus is how much of the data a site holds. A mirror in ModeDemand promises
-// none, so nothing is ever pending.
+// DataStatus is how much of the data a site holds. Only a mirror in ModeFull promises
+// any, so of others nothing is ever pending.
 type DataStatus struct {
-	Mode string `json:"mode"`
-	// CompleteTo is the position up to which all data is here; of a mirror in
-	// ModeDemand, up to which it can be read.
+	Mode    string `json:"mode"`
+	Subtree string `json:"subtree,omitempty"`
+	// CompleteTo is the position up to which all data is here, or all of the subtree; zero
+	// while the first copy of it goes on. Of a mirror in another mode, up to which it
+	// can be read.
 	CompleteTo     meta.Position `json:"complete_to"`
 	PendingObjects uint64        `json:"pending_objects"`
 	PendingBytes   uint64        `json:"pending_bytes"`
+	// BackTo is the position up to which all that was written here is in the source's
+	// bucket, and what is known to be missing there.
+	BackTo      meta.Position `json:"copied_back_to,omitzero"`
+	BackObjects uint64        `json:"back_objects,omitempty"`
+	BackBytes   uint64        `json:"back_bytes,omitempty"`
+	// Reason says what is in the way of copying; empty when nothing is.
+	Reason string `json:"reason,omitempty"`
 }
 
 // StatusOptions says how to ask.
@@ -83,7 +92,7 @@ func sourceStatus(ctx context.Context, site Site, v *meta.Volume, s meta.State, 
 	st := Status{
 		Volume: v.Name, Role: "source", Site: v.Sites[own].Name, State: StateFollowing,
 		Position: s.Position, Applied: s.Position,
-		Data: DataStatus{Mode: "full", CompleteTo: s.Position},
+		Data: DataStatus{Mode: ModeFull, CompleteTo: s.Position},
 	}
 	if s.Role == meta.RoleFenced {
 		st.State, st.Reason = StateFenced, "another site was promoted: this one takes no changes"
@@ -122,6 +131,9 @@ func seenMirror(ctx context.Context, source meta.Source, v *meta.Volume, number 
 		}
 		st.State, st.Reason, st.Applied, st.Data.Mode = m.State, m.Reason, m.Applied, m.Mode
 		st.Data.CompleteTo, st.Seen = m.Applied, &m.Seen
+		if m.Mode == ModeFull {
+			st.Data.CompleteTo, st.Data.PendingObjects, st.Data.PendingBytes = m.CompleteTo, m.PendingObjects, m.PendingBytes
+		}
 		if now.Sub(m.Seen) > silence {
 			st.Reason = silent("its runner", m.Seen, m.Reason)
 		}
@@ -176,7 +188,7 @@ func mirrorStatus(ctx context.Context, site Site, v *meta.Volume, s meta.State, 
 	now := opts.Now()
 	st := Status{
 		Volume: v.Name, Role: "mirror", Site: info.Name, State: n.State, Reason: n.Reason,
-		Applied: s.Position, Data: DataStatus{Mode: info.Mode, CompleteTo: s.Position},
+		Applied: s.Position, Data: dataStatus(&info, local, s.Position),
 	}
 	switch {
 	case info.Removed:
@@ -204,6 +216,9 @@ func mirrorStatus(ctx context.Context, site Site, v *meta.Volume, s meta.State, 
 		if st.Reason == "" {
 			st.Reason = "the source does not answer: " + err.Error()
 		}
+	}
+	if st.Reason == "" {
+		st.Reason = st.Data.Reason
 	}
 	return st, nil
 }

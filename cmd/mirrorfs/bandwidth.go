@@ -10,13 +10,20 @@ import (
 // readAtOnce is the most bytes that a limited connection reads in one piece.
 const readAtOnce = 64 << 10
 
-// limitedDialer dials connections that together read at most so many bytes a
-// second; nil, the network's own dialer, when there is no limit.
-func limitedDialer(bytesPerSecond int64) func(ctx context.Context, network, address string) (net.Conn, error) {
+// newLimit is a limit of bytes a second; nil when there is none.
+func newLimit(bytesPerSecond int64) *rate.Limiter {
 	if bytesPerSecond <= 0 {
 		return nil
 	}
-	limit := rate.NewLimiter(rate.Limit(bytesPerSecond), readAtOnce)
+	return rate.NewLimiter(rate.Limit(bytesPerSecond), readAtOnce)
+}
+
+// limitedDialer dials connections that together read at most what a limit gives; nil,
+// the network's own dialer, when there is no limit.
+func limitedDialer(limit *rate.Limiter) func(ctx context.Context, network, address string) (net.Conn, error) {
+	if limit == nil {
+		return nil
+	}
 	return func(ctx context.Context, network, address string) (net.Conn, error) {
 		var d net.Dialer
 		conn, err := d.DialContext(ctx, network, address)

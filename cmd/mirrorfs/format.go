@@ -94,7 +94,7 @@ func (c *cli) format(ctx context.Context, addr, name string, opts formatOptions)
 	if err := probeBucket(ctx, store); err != nil {
 		return err
 	}
-	release, err := claimBucket(ctx, store, v)
+	release, err := claimBucket(ctx, store, v, opts.site)
 	if err != nil {
 		return err
 	}
@@ -212,25 +212,51 @@ func bucketHint(err error) string {
 // claimKey names the object that says which volume a bucket belongs to.
 const claimKey = "volume.json"
 
-// claimBucket writes down that a bucket is a volume's, or fails when it is
-// another's: the blocks of two volumes would have the same names. release undoes
-// it.
-func claimBucket(ctx context.Context, s object.Store, v meta.Volume) (release func(context.Context) error, err error) {
-	claim, err := json.Marshal(struct {
-		Name    string    `json:"name"`
-		ID      string    `json:"id"`
-		Created time.Time `json:"created"`
-	}{v.Name, v.ID, v.Created})
+// bucketClaim is what is in a bucket's object claimKey.
+type bucketClaim struct {
+	Name    string    `json:"name"`
+	ID      string    `json:"id"`
+	Created time.Time `json:"created"`
+	Site    string    `json:"site"`
+}
+
+// claimBucket writes down that a bucket is that of a volume's site, or fails when it is
+// another's: the blocks of two volumes would have the same names, and two sites are to
+// have a copy each. release undoes it.
+func claimBucket(ctx context.Context, s object.Store, v meta.Volume, site string) (release func(context.Context) error, err error) {
+	mine := bucketClaim{v.Name, v.ID, v.Created, site}
+	claim, err := json.Marshal(mine)
 	if err != nil {
 		return nil, err
 	}
 	err = s.PutIfAbsent(ctx, claimKey, claim)
 	if errors.Is(err, object.ErrExist) {
-		return nil, hintf(fmt.Errorf("bucket %s belongs to another volume (it has an object %s)", s, claimKey),
-			"another bucket, or a prefix in it: s3://bucket/prefix, file:///dir/prefix")
+		return func(context.Context) error { return nil }, sameClaim(ctx, s, &mine)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("bucket %s: %w", s, err)
 	}
 	return func(ctx context.Context) error { return s.Delete(ctx, claimKey) }, nil
+}
+
+// sameClaim refuses a bucket that somebody else has claimed.
+func sameClaim(ctx context.Context, s object.Store, mine *bucketClaim) error {
+	r, err := s.Get(ctx, claimKey, 0, -1)
+	if err != nil {
+		return fmt.Errorf("bucket %s: %w", s, err)
+	}
+	var held bucketClaim
+	err = json.NewDecoder(r).Decode(&held)
+	if err = errors.Join(err, r.Close()); err != nil {
+		return fmt.Errorf("bucket %s, %s: %w", s, claimKey, err)
+	}
+	switch {
+	case held.ID != mine.ID:
+		return hintf(fmt.Errorf("bucket %s belongs to another volume (it has an object %s)", s, claimKey),
+			"another bucket, or a prefix in it: s3://bucket/prefix, file:///dir/prefix")
+	case held.Site != mine.Site:
+		return hintf(fmt.Errorf("bucket %s is that of site %s of this volume", s, held.Site),
+			"each site needs a bucket of its own: another bucket, or a prefix in it")
+	}
+	return nil
 }

@@ -19,7 +19,7 @@ func newMirrorCommand(c *cli) *cobra.Command {
 		Short: "Set up, run and watch the mirrors of a volume",
 		Long: `A mirror carries a volume's metadata to another site, whose clients read it there
 and send their changes to the source. add registers it, run carries, status
-and wait tell how far it is, remove ends it.`,
+and wait tell how far it is, set changes how it holds data, remove ends it.`,
 		Example: `  mirrorfs mirror add redis://redis.a.example/0 redis://redis.b.example/0 --site b
   mirrorfs mirror run redis://redis.b.example/0
   mirrorfs mirror status redis://redis.b.example/0`,
@@ -29,6 +29,7 @@ and wait tell how far it is, remove ends it.`,
 		newMirrorRunCommand(c),
 		newMirrorStatusCommand(c),
 		newMirrorWaitCommand(c),
+		newMirrorSetCommand(c),
 		newMirrorRemoveCommand(c),
 	)
 	return cmd
@@ -42,20 +43,34 @@ func newMirrorAddCommand(c *cli) *cobra.Command {
 		Long: `add registers a mirror of the volume at SOURCE_META, whose log is kept for it from
 then on, and prepares MIRROR_META, a Redis that holds no volume of that name yet. Give
 SOURCE_META as the mirror's site reaches it: its runner and clients use that
-address. It can be repeated. mirror run then carries the metadata.`,
-		Example: "  mirrorfs mirror add redis://redis.a.example/0 redis://redis.b.example/0 --site b",
-		Args:    exactArgs("SOURCE_META", "MIRROR_META"),
+address. It can be repeated. mirror run then carries the metadata.
+
+--data says which data the mirror holds:
+
+  demand  none: clients read from the source's bucket, and cache what they read
+  keep    what was read is kept in --bucket: it crosses the link once for all clients
+  full    everything is copied into --bucket, or what is below --subtree; what is
+          written at the mirror goes there too, and is copied to the source's bucket
+
+The clients and runners of both sites must reach both buckets, by the same addresses.`,
+		Example: `  mirrorfs mirror add redis://redis.a.example/0 redis://redis.b.example/0 --site b
+  mirrorfs mirror add redis://redis.a.example/0 redis://redis.b.example/0 --site b --data full --bucket "s3://models-b?region=us-east-1&profile=b"`,
+		Args: exactArgs("SOURCE_META", "MIRROR_META"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if opts.Name == "" {
 				return usagef("%s: --site NAME is missing", cmd.CommandPath())
+			}
+			if err := opts.Validate(); err != nil {
+				return &usageError{err}
 			}
 			return c.mirrorAdd(cmd.Context(), args[0], args[1], opts)
 		},
 	}
 	f := cmd.Flags()
 	f.StringVar(&opts.Name, "site", "", "name of the mirror's site")
-	f.StringVar(&opts.Mode, "data", mirror.ModeDemand, "which data the mirror holds; demand: none, clients cache what they read")
-	f.StringVar(&opts.Bucket, "bucket", "", "the mirror's own bucket, for data modes that keep data")
+	f.StringVar(&opts.Mode, "data", mirror.ModeDemand, "which data the mirror holds: demand, keep or full")
+	f.StringVar(&opts.Bucket, "bucket", "", "the mirror's own bucket, for keep and full")
+	f.StringVar(&opts.Subtree, "subtree", "", "with full: copy only data below this directory of the volume (metadata is always whole)")
 	return cmd
 }
 
@@ -78,38 +93,49 @@ func (c *cli) mirrorAdd(ctx context.Context, sourceAddr, mirrorAddr string, opts
 		return err
 	}
 	opts.SourceAddress = sourceAddr
-	info, err := mirror.Add(ctx, source, site, opts)
+	release, err := c.bucketFor(ctx, opts.Bucket, v, opts.Name)
 	if err != nil {
 		return err
 	}
+	info, err := mirror.Add(ctx, source, site, opts)
+	if err != nil {
+		return errors.Join(err, release(context.WithoutCancel(ctx)))
+	}
 	return c.print(info, func(w io.Writer) {
-		fmt.Fprintf(w, "added mirror %s (site %d) of volume %s, source %s\n", info.Name, info.Site, v.Name, info.Source)
+		fmt.Fprintf(w, "added mirror %s (site %d) of volume %s, source %s, data mode %s\n", info.Name, info.Site, v.Name, info.Source, info.Mode)
 		fmt.Fprintf(w, "run it with: mirrorfs mirror run %s\n", redis.Redact(mirrorAddr))
 	})
 }
 
 func newMirrorRemoveCommand(c *cli) *cobra.Command {
-	return &cobra.Command{
+	timeout := drainTimeout
+	cmd := &cobra.Command{
 		Use:   "remove MIRROR_META",
 		Short: "End a mirror: the source keeps its log for it no longer",
 		Long: `remove makes the source forget the mirror at MIRROR_META, so that its log can be
 trimmed. What the mirror holds stays readable and changes no more; mirror add makes
-a new copy. It can be repeated. The source must answer.`,
+a new copy. It can be repeated. The source must answer. Unmount the mirror's mounts
+first. Of a mirror in data mode full it waits, for --timeout, until everything that
+was written there is in the source's bucket: its runner must be running.`,
 		Example: "  mirrorfs mirror remove redis://redis.b.example/0",
 		Args:    exactArgs("MIRROR_META"),
-		RunE:    func(cmd *cobra.Command, args []string) error { return c.mirrorRemove(cmd.Context(), args[0]) },
+		RunE:    func(cmd *cobra.Command, args []string) error { return c.mirrorRemove(cmd.Context(), args[0], timeout) },
 	}
+	cmd.Flags().DurationVar(&timeout, "timeout", timeout, "longest wait for data that is being copied")
+	return cmd
 }
 
-func (c *cli) mirrorRemove(ctx context.Context, addr string) (err error) {
+func (c *cli) mirrorRemove(ctx context.Context, addr string, timeout time.Duration) (err error) {
 	site, source, err := c.openMirrorAndSource(ctx, addr)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, site.Close(), source.Close()) }()
-	info, err := mirror.Remove(ctx, source, site)
+	draining, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	info, err := mirror.Remove(draining, source, site)
 	if err != nil {
-		return err
+		return explainDrain(err, addr)
 	}
 	return c.print(info, func(w io.Writer) {
 		fmt.Fprintf(w, "removed mirror %s (site %d); stop its runner and mounts\n", info.Name, info.Site)

@@ -8,8 +8,11 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"mirrorfs/chunk"
+	"mirrorfs/meta"
 	"mirrorfs/meta/redis"
 	"mirrorfs/mirror"
+	"mirrorfs/object"
 )
 
 // mirrorRunOptions are the flags of mirror run.
@@ -22,16 +25,20 @@ func newMirrorRunCommand(c *cli) *cobra.Command {
 	var opts mirrorRunOptions
 	cmd := &cobra.Command{
 		Use:   "run MIRROR_META",
-		Short: "Carry the source's metadata to a mirror, in the foreground",
+		Short: "Carry the source's metadata and data to a mirror, in the foreground",
 		Long: `run copies the source's metadata to MIRROR_META, and then applies every change as
 it comes, until it is interrupted. It goes on by itself after a cut of the link or a
 restart of either Redis, from where it was. Several may run for one mirror. What must
-not be gone over, such as a gap in the log, stalls the mirror: see mirror status.`,
+not be gone over, such as a gap in the log, stalls the mirror: see mirror status.
+
+Of a mirror in data mode full it also copies all data into the mirror's bucket, in
+the order of the log, and what was written at the mirror into the source's bucket. So
+it must reach both buckets. Of several that run, one copies.`,
 		Example: "  mirrorfs mirror run redis://redis.b.example/0 --metrics :9567\n  mirrorfs mirror run redis://redis.b.example/0 --bandwidth 10MiB",
 		Args:    exactArgs("MIRROR_META"),
 		RunE:    func(cmd *cobra.Command, args []string) error { return c.mirrorRun(cmd.Context(), args[0], opts) },
 	}
-	cmd.Flags().Var(&opts.bandwidth, "bandwidth", "most bytes a second read from the source; 0 is no limit")
+	cmd.Flags().Var(&opts.bandwidth, "bandwidth", "most bytes a second read from afar, metadata and data together; 0 is what mirror set says for data")
 	cmd.Flags().StringVar(&opts.metrics, "metrics", "", "serve Prometheus metrics and profiles at this address, for example :9567")
 	return cmd
 }
@@ -49,9 +56,10 @@ func (c *cli) mirrorRun(ctx context.Context, addr string, opts mirrorRunOptions)
 	if _, err := c.checkServer(ctx, site); err != nil {
 		return err
 	}
+	limit := newLimit(int64(opts.bandwidth))
 	source := redis.Options{
 		Password: c.getenv(envSourcePassword), Connections: 4, Logger: c.log,
-		Dialer: limitedDialer(int64(opts.bandwidth)),
+		Dialer: limitedDialer(limit),
 	}
 	c.log.InfoContext(ctx, "mirror runs", slog.String("site", info.Name), slog.String("source", info.Source))
 	archive := &logArchive{c: c, site: site}
@@ -67,6 +75,12 @@ func (c *cli) mirrorRun(ctx context.Context, addr string, opts mirrorRunOptions)
 				return nil, explainMeta(err, info.Source, envSourcePassword)
 			}
 			return e, nil
+		},
+		Data: &mirror.DataConfig{
+			Site: site, Objects: blockObjects, Check: chunk.CheckObject, Limit: limit, Logger: c.log, Metrics: reg,
+			Open: func(ctx context.Context, s meta.Site) (object.Store, error) {
+				return c.openBucket(ctx, s.Bucket, s.Name, reg)
+			},
 		},
 		Replica: site, Archive: archive, Logger: c.log, Metrics: reg,
 	})

@@ -104,13 +104,23 @@ func writeMirrorStatus(out io.Writer, st *mirror.Status) {
 		return
 	}
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "MIRROR\tSTATE\tAPPLIED\tLAG RECORDS\tLAG\tDATA\tREASON")
+	fmt.Fprintln(w, "MIRROR\tSTATE\tAPPLIED\tLAG RECORDS\tLAG\tDATA\tCOMPLETE TO\tPENDING\tREASON")
 	for i := range sites {
 		m := &sites[i]
 		lag := time.Duration(m.LagSeconds * float64(time.Second)).Round(time.Millisecond)
-		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%v\t%s\t%s\n", m.Site, m.State, m.Applied, m.LagRecords, lag, m.Data.Mode, m.Reason)
+		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%v\t%s\t%s\t%s\t%s\n", m.Site, m.State, m.Applied, m.LagRecords, lag,
+			m.Data.Mode, m.Data.CompleteTo, pendingData(&m.Data), m.Reason)
 	}
 	_ = w.Flush()
+}
+
+// pendingData tells what is to be copied, both ways.
+func pendingData(d *mirror.DataStatus) string {
+	objects := d.PendingObjects + d.BackObjects
+	if objects == 0 {
+		return "-"
+	}
+	return fmt.Sprintf("%d objects, %s", objects, formatBytes(int64(d.PendingBytes+d.BackBytes)))
 }
 
 func newMirrorWaitCommand(c *cli) *cobra.Command {

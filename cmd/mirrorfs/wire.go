@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
-	"slices"
 	"syscall"
 	"time"
 
@@ -105,6 +103,8 @@ type volume struct {
 	Mirror bool
 
 	near *redis.Engine // of META
+	// bucket is the site whose bucket is read first; 0 is none.
+	bucket uint8
 }
 
 // Close closes connections.
@@ -145,7 +145,7 @@ func (c *cli) openVolume(ctx context.Context, addr string, opts volumeOptions) (
 	case state.Role == meta.RoleSource || state.Role == meta.RoleFenced: // it was a mirror once
 		v.Home = info.Site
 	default:
-		v.Home, v.Mirror = info.SourceSite, true
+		v.Home, v.Mirror = info.Home(), true
 		if v.Engine, err = c.forwardingEngine(near, info, opts); err != nil {
 			v.Engine = near
 			return nil, err
@@ -155,7 +155,11 @@ func (c *cli) openVolume(ctx context.Context, addr string, opts volumeOptions) (
 	if v.Mirror {
 		v.Site = meta.Site{ID: info.Site, Name: info.Name}
 	}
-	v.Store, err = c.openBuckets(ctx, v.Settings, v.Home, opts.Metrics)
+	keep := v.Mirror && info.Mode == mirror.ModeKeep
+	if v.bucket = v.Site.ID; v.Mirror && info.Mode == mirror.ModeDemand {
+		v.bucket = 0 // one that it had before takes nothing more
+	}
+	v.Store, err = c.openBuckets(ctx, v, keep, opts.Metrics)
 	return v, err
 }
 
@@ -180,32 +184,4 @@ func (c *cli) forwardingEngine(near meta.Engine, info mirror.Info, opts volumeOp
 		},
 		ChangeTimeout: timeout, MaxLag: opts.MaxLag, Logger: c.log, Metrics: opts.Metrics,
 	})
-}
-
-// openBuckets opens the buckets of all sites that have one: blocks are read from
-// their home first, then from any other, and written to home.
-func (c *cli) openBuckets(ctx context.Context, v meta.Volume, home uint8, reg prometheus.Registerer) (_ object.Store, err error) {
-	homes := map[uint8]object.Store{}
-	defer func() {
-		if err != nil {
-			for _, s := range homes {
-				err = errors.Join(err, s.Close())
-			}
-		}
-	}()
-	for _, id := range slices.Sorted(maps.Keys(v.Sites)) {
-		site := v.Sites[id]
-		if site.Bucket == "" {
-			continue
-		}
-		s, err := c.openBucket(ctx, site.Bucket, site.Name, reg)
-		if err != nil {
-			return nil, fmt.Errorf("bucket of site %s: %w", site.Name, err)
-		}
-		homes[id] = s
-	}
-	if len(homes) == 1 && homes[home] != nil {
-		return homes[home], nil
-	}
-	return mirror.NewStore(mirror.StoreOptions{Homes: homes, Source: home, Logger: c.log})
 }

@@ -14,8 +14,8 @@ import (
 func openS3(ctx context.Context, u *url.URL, opts Options) (object.Store, error) {
 	o := s3.Options{Bucket: u.Host, Connections: opts.Connections}
 	err := set(u, map[string]any{
-		"endpoint": &o.Endpoint, "region": &o.Region, "path_style": &o.PathStyle, "anonymous": &o.Anonymous,
-	}, "endpoint, region, path_style or anonymous")
+		"endpoint": &o.Endpoint, "region": &o.Region, "path_style": &o.PathStyle, "profile": &o.Profile, "anonymous": &o.Anonymous,
+	}, "endpoint, region, path_style, profile or anonymous")
 	if err != nil {
 		return nil, err
 	}

@@ -32,6 +32,10 @@ type Options struct {
 	Region string
 	// PathStyle asks for http://host/bucket/key instead of http://bucket.host/key.
 	PathStyle bool
+	// Profile names the section of the shared configuration files that has the
+	// credentials, before all other sources of them: two buckets of different accounts
+	// need two. Empty asks the usual sources.
+	Profile string
 	// Anonymous sends unsigned requests, for public buckets.
 	Anonymous bool
 	// Connections is how many requests may run at once with a kept connection
@@ -68,6 +72,9 @@ func New(ctx context.Context, opts Options) (*Store, error) {
 	}
 	if opts.Region != "" {
 		load = append(load, config.WithRegion(opts.Region))
+	}
+	if opts.Profile != "" {
+		load = append(load, config.WithSharedConfigProfile(opts.Profile))
 	}
 	if opts.Anonymous {
 		load = append(load, config.WithCredentialsProvider(aws.AnonymousCredentials{}))
@@ -107,6 +114,9 @@ func (s *Store) String() string {
 	query.Set("region", s.opts.Region)
 	if s.opts.PathStyle {
 		query.Set("path_style", "true")
+	}
+	if s.opts.Profile != "" {
+		query.Set("profile", s.opts.Profile)
 	}
 	if s.opts.Anonymous {
 		query.Set("anonymous", "true")

@@ -1,0 +1,125 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"mirrorfs/chunk"
+	"mirrorfs/meta"
+	"mirrorfs/mirror"
+	"mirrorfs/mirror/replicate"
+	"mirrorfs/object"
+	"mirrorfs/object/open"
+)
+
+// siteBuckets opens the buckets of a volume's sites, each once.
+type siteBuckets struct {
+	c   *cli
+	reg prometheus.Registerer
+
+	mu     sync.Mutex
+	opened map[string]object.Store // by address
+}
+
+// of gives the buckets of all sites that have one.
+func (b *siteBuckets) of(ctx context.Context, sites map[uint8]meta.Site) (map[uint8]object.Store, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	homes := map[uint8]object.Store{}
+	for _, id := range slices.Sorted(maps.Keys(sites)) {
+		site := sites[id]
+		if site.Bucket == "" {
+			continue
+		}
+		s := b.opened[site.Bucket]
+		if s == nil {
+			var err error
+			if s, err = b.c.openBucket(ctx, site.Bucket, site.Name, b.reg); err != nil {
+				return nil, fmt.Errorf("bucket of site %s: %w", site.Name, err)
+			}
+			b.opened[site.Bucket] = s
+		}
+		homes[id] = s
+	}
+	return homes, nil
+}
+
+func (b *siteBuckets) close() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var errs []error
+	for _, s := range b.opened {
+		errs = append(errs, s.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// openBuckets makes the store of a volume's client: blocks are read from the bucket of
+// its own site first, if that has one, then from their home, then from any other; and
+// they are written to home. Sites that come later are found.
+func (c *cli) openBuckets(ctx context.Context, v *volume, keep bool, reg prometheus.Registerer) (object.Store, error) {
+	b := &siteBuckets{c: c, reg: reg, opened: map[string]object.Store{}}
+	homes, err := b.of(ctx, v.Settings.Sites)
+	if err != nil {
+		return nil, errors.Join(err, b.close())
+	}
+	opts := mirror.StoreOptions{
+		Near: homes[v.bucket], Homes: homes, Source: v.Home, Logger: c.log, Metrics: reg,
+		Sites: func(ctx context.Context) (map[uint8]object.Store, error) {
+			settings, err := v.near.Volume(ctx)
+			if err != nil {
+				return nil, err
+			}
+			return b.of(ctx, settings.Sites)
+		},
+	}
+	if keep {
+		opts.Keep = &mirror.KeepOptions{Claims: v.near, Check: chunk.CheckObject}
+	}
+	s, err := mirror.NewStore(opts)
+	if err != nil {
+		return nil, errors.Join(err, b.close())
+	}
+	return s, nil
+}
+
+// blockObjects tells the runner what a slice is stored as.
+func blockObjects(s meta.Slice, blockBytes int) []replicate.Object {
+	list := chunk.Objects(chunk.SliceRef{Slice: s.ID, Home: s.Home, Size: s.Size}, blockBytes)
+	objects := make([]replicate.Object, len(list))
+	for i := range list {
+		objects[i] = replicate.Object(list[i])
+	}
+	return objects
+}
+
+// takeBucket makes sure that a bucket can be used, and claims it for a site of a volume.
+// release undoes the claim, unless it was there before.
+func (c *cli) takeBucket(ctx context.Context, addr string, v meta.Volume, site string) (release func(context.Context) error, err error) {
+	store, err := open.Store(ctx, addr, open.Options{Retry: object.RetryOptions{Total: probeTime, Logger: c.log}})
+	if errors.Is(err, object.ErrInvalid) {
+		return nil, &usageError{err}
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			_ = store.Close()
+		}
+	}()
+	if err := probeBucket(ctx, store); err != nil {
+		return nil, err
+	}
+	undo, err := claimBucket(ctx, store, v, site)
+	if err != nil {
+		return nil, err
+	}
+	return func(ctx context.Context) error { return errors.Join(undo(ctx), store.Close()) }, nil
+}

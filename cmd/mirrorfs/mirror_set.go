@@ -1,0 +1,117 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"mirrorfs/meta"
+	"mirrorfs/meta/redis"
+	"mirrorfs/mirror"
+)
+
+// drainTimeout is how long commands wait for data that is being copied.
+const drainTimeout = 5 * time.Minute
+
+// mirrorSetOptions are the flags of mirror set.
+type mirrorSetOptions struct {
+	mode, bucket, subtree string
+	bandwidth             byteSize
+	timeout               time.Duration
+}
+
+func newMirrorSetCommand(c *cli) *cobra.Command {
+	opts := mirrorSetOptions{timeout: drainTimeout}
+	cmd := &cobra.Command{
+		Use:   "set MIRROR_META",
+		Short: "Change which data a mirror holds",
+		Long: `set changes the data mode of the mirror at MIRROR_META, the subtree that it copies, or
+how fast. What is not given stays. The mirror's runner takes it up by itself and copies
+what is missing; mounts take it up when they are mounted again.
+
+From full to another mode it waits, for --timeout, until everything that was written
+at the mirror is in the source's bucket: the runner must be running. The mirror's
+bucket stays registered, and what mounts still write there is copied.`,
+		Example: `  mirrorfs mirror set redis://redis.b.example/0 --data full --bucket "s3://models-b?region=us-east-1"
+  mirrorfs mirror set redis://redis.b.example/0 --bandwidth 100MiB
+  mirrorfs mirror set redis://redis.b.example/0 --data demand`,
+		Args: exactArgs("MIRROR_META"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			set := mirror.SetOptions{Mode: opts.mode, Bucket: opts.bucket}
+			if cmd.Flags().Changed("subtree") {
+				set.Subtree = &opts.subtree
+			}
+			if cmd.Flags().Changed("bandwidth") {
+				bandwidth := int64(opts.bandwidth)
+				set.Bandwidth = &bandwidth
+			}
+			if set == (mirror.SetOptions{}) {
+				return usagef("%s: nothing to set: give --data, --bucket, --subtree or --bandwidth", cmd.CommandPath())
+			}
+			return c.mirrorSet(cmd.Context(), args[0], set, opts.timeout)
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&opts.mode, "data", "", "which data the mirror holds: demand, keep or full")
+	f.StringVar(&opts.bucket, "bucket", "", "the mirror's own bucket, if it has none yet")
+	f.StringVar(&opts.subtree, "subtree", "", "with full: copy only data below this directory; empty is everything")
+	f.Var(&opts.bandwidth, "bandwidth", "most bytes of data a second that the runner copies; 0 is no limit")
+	f.DurationVar(&opts.timeout, "timeout", opts.timeout, "longest wait for data that is being copied")
+	return cmd
+}
+
+func (c *cli) mirrorSet(ctx context.Context, addr string, opts mirror.SetOptions, timeout time.Duration) (err error) {
+	site, source, err := c.openMirrorAndSource(ctx, addr)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, site.Close(), source.Close()) }()
+	before, err := mirror.Of(ctx, site)
+	if err != nil {
+		return err
+	}
+	v, err := source.Volume(ctx)
+	if err != nil {
+		return err
+	}
+	release, err := c.bucketFor(ctx, opts.Bucket, v, before.Name)
+	if err != nil {
+		return err
+	}
+	draining, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	info, err := mirror.Set(draining, source, site, opts)
+	if err != nil {
+		return errors.Join(explainDrain(err, addr), release(context.WithoutCancel(ctx)))
+	}
+	return c.print(info, func(w io.Writer) {
+		fmt.Fprintf(w, "mirror %s: data mode %s", info.Name, info.Mode)
+		if info.Subtree != "" {
+			fmt.Fprintf(w, " of %s", info.Subtree)
+		}
+		fmt.Fprintln(w)
+		if info.Mode != before.Mode {
+			fmt.Fprintln(w, "mounts of the mirror take that up when they are mounted again")
+		}
+	})
+}
+
+// bucketFor takes a bucket for a mirror, if one is given.
+func (c *cli) bucketFor(ctx context.Context, addr string, v meta.Volume, site string) (release func(context.Context) error, err error) {
+	if addr == "" {
+		return func(context.Context) error { return nil }, nil
+	}
+	return c.takeBucket(ctx, addr, v, site)
+}
+
+// explainDrain says what to do when data is only at a mirror.
+func explainDrain(err error, addr string) error {
+	if errors.Is(err, mirror.ErrNotCopiedBack) {
+		return hintf(err, "mirrorfs mirror run %s copies it; --timeout waits longer", redis.Redact(addr))
+	}
+	return err
+}

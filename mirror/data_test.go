@@ -1,0 +1,685 @@
+package mirror_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"mirrorfs/meta"
+	"mirrorfs/mirror"
+	"mirrorfs/mirror/replicate"
+	"mirrorfs/object"
+	"mirrorfs/object/mem"
+)
+
+// bucket counts what is asked of it, and can be cut off, or fail for one key.
+type bucket struct {
+	*mem.Store
+	gets, puts atomic.Int64
+	down       atomic.Bool
+	// delay is how long a Get takes to begin; before it is called first.
+	hold chan struct{} // Get waits until it is closed, if not nil
+
+	mu      sync.Mutex
+	missing map[string]bool
+}
+
+func newBucket(name string) *bucket { return &bucket{Store: mem.New(name), missing: map[string]bool{}} }
+
+var errDown = errors.New("connection refused")
+
+func (b *bucket) fails(key string) error {
+	if b.down.Load() {
+		return errDown
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.missing[key] {
+		return object.Fail("get", key, object.ErrNotExist)
+	}
+	return nil
+}
+
+// lose makes the bucket deny that it has a key, or not.
+func (b *bucket) lose(key string, lost bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.missing[key] = lost
+}
+
+func (b *bucket) Get(ctx context.Context, key string, off, n int64) (io.ReadCloser, error) {
+	b.gets.Add(1)
+	if b.hold != nil {
+		<-b.hold
+	}
+	if err := b.fails(key); err != nil {
+		return nil, err
+	}
+	return b.Store.Get(ctx, key, off, n)
+}
+
+func (b *bucket) Head(ctx context.Context, key string) (object.Info, error) {
+	if err := b.fails(key); err != nil {
+		return object.Info{}, err
+	}
+	return b.Store.Head(ctx, key)
+}
+
+func (b *bucket) PutIfAbsent(ctx context.Context, key string, data []byte) error {
+	if b.down.Load() {
+		return errDown
+	}
+	b.puts.Add(1)
+	return b.Store.PutIfAbsent(ctx, key, data)
+}
+
+// keys lists a bucket's blocks.
+func (b *bucket) keys(t testing.TB) []string {
+	t.Helper()
+	list, err := b.List(t.Context(), "data/", "", object.MaxListed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var keys []string
+	for _, o := range list {
+		keys = append(keys, o.Key)
+	}
+	return keys
+}
+
+// kept is a bucket that outlives who closes it.
+type kept struct{ *bucket }
+
+func (kept) Close() error { return nil }
+
+// dataWorld is a world whose sites have buckets, one object to a slice.
+type dataWorld struct {
+	*world
+	one, two *bucket // of the source and the mirror
+	e        meta.Engine
+}
+
+func dataKey(s meta.Slice) string { return fmt.Sprintf("data/%d/%02x/%d-0", s.Home, s.ID%256, s.ID) }
+
+func withData(t testing.TB, w *world) *dataWorld {
+	d := &dataWorld{world: w, one: newBucket("home"), two: newBucket("away")}
+	e, err := w.client(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = e.Close() })
+	d.e = session(t, e)
+	return d
+}
+
+// dataWorlds runs a test on sites in memory and on sites in Redis.
+func dataWorlds(t *testing.T, test func(t *testing.T, d *dataWorld)) {
+	t.Run("model", func(t *testing.T) { test(t, withData(t, modelWorld(t))) })
+	t.Run("redis", func(t *testing.T) { test(t, withData(t, redisWorld(t).world)) })
+}
+
+func (d *dataWorld) addMode(t testing.TB, opts mirror.AddOptions) mirror.Info {
+	t.Helper()
+	opts.SourceAddress, opts.Name = "redis://source/0", "away"
+	if opts.Mode != mirror.ModeDemand {
+		opts.Bucket = "mem://away"
+	}
+	info, err := mirror.Add(t.Context(), d.source, d.near, opts)
+	if err != nil {
+		t.Fatalf("add: %v", err)
+	}
+	return info
+}
+
+// data is a runner's config with data.
+func (d *dataWorld) data(t testing.TB) mirror.Config {
+	cfg := d.config(t)
+	cfg.Data = &mirror.DataConfig{
+		Site: d.nearClient().(mirror.DataSite),
+		Open: func(_ context.Context, s meta.Site) (object.Store, error) {
+			if s.ID == 1 {
+				return kept{d.one}, nil
+			}
+			return kept{d.two}, nil
+		},
+		Objects: func(s meta.Slice, _ int) []replicate.Object {
+			return []replicate.Object{{Key: dataKey(s), Bytes: int64(s.Size)}}
+		},
+		Interval: 10 * time.Millisecond, RetryInterval: 20 * time.Millisecond, ClaimTTL: time.Minute, Logger: cfg.Logger,
+	}
+	return cfg
+}
+
+// write makes a file of one slice as a client does: the data, then the metadata.
+func (d *dataWorld) write(t testing.TB, parent meta.Ino, name string, home uint8) meta.Slice {
+	t.Helper()
+	ino := change(t, d.e, file(parent, name)).Node.Ino
+	first := change(t, d.e, meta.Reserve{Count: 1}).FirstSlice
+	s := meta.Slice{ID: first, Home: home, Size: 100}
+	to := d.one
+	if home == 2 {
+		to = d.two
+	}
+	put(t, to.Store, dataKey(s), content(s))
+	change(t, d.e, meta.Commit{Ino: ino, Chunks: []meta.ChunkExtents{{Extents: []meta.Extent{{Len: s.Size, Slice: s.ID, Home: home, Size: s.Size}}}}})
+	return s
+}
+
+// content is what the object of a slice holds.
+func content(s meta.Slice) string {
+	return strings.Repeat(fmt.Sprintf("%09d ", s.ID), 10)[:s.Size]
+}
+
+// complete waits until the mirror has all data that the source had when it was asked.
+func (d *dataWorld) complete(t testing.TB) {
+	t.Helper()
+	head, err := d.source.State(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	until(t, "all data at the mirror", func() bool {
+		st := d.status(t)
+		return !st.Data.CompleteTo.Before(head.Position) && !st.Data.BackTo.Before(head.Position)
+	})
+}
+
+func (d *dataWorld) mustHave(t testing.TB, b *bucket, slices ...meta.Slice) {
+	t.Helper()
+	for _, s := range slices {
+		if got, err := get(t, b.Store, dataKey(s), 0, -1); err != nil || got != content(s) {
+			t.Errorf("%s has of slice %d: %q, %v", b, s.ID, got, err)
+		}
+	}
+}
+
+// What there was before the mirror, what is written while it runs, and what was written
+// at the mirror itself: when status says complete, it is in both buckets.
+func TestPromise08FullMirrorHasAllData(t *testing.T) {
+	dataWorlds(t, func(t *testing.T, d *dataWorld) {
+		var all []meta.Slice
+		for i := range 30 {
+			all = append(all, d.write(t, meta.RootIno, fmt.Sprintf("before%d", i), 1))
+		}
+		d.addMode(t, mirror.AddOptions{Mode: mirror.ModeFull})
+		start(t, d.data(t))
+		for i := range 30 {
+			all = append(all, d.write(t, meta.RootIno, fmt.Sprintf("during%d", i), uint8(1+i%2)))
+		}
+		d.complete(t)
+		d.mustHave(t, d.two, all...)
+		d.mustHave(t, d.one, all...)
+		st := d.status(t)
+		if st.Data.PendingObjects != 0 || st.Data.BackObjects != 0 || st.Data.Reason != "" || st.Data.Mode != mirror.ModeFull {
+			t.Errorf("status when complete: %+v", st.Data)
+		}
+		until(t, "the source hears of it", func() bool {
+			st, err := mirror.GetStatus(t.Context(), d.source, mirror.StatusOptions{})
+			return err == nil && len(st.Mirrors) == 1 && st.Mirrors[0].Data.CompleteTo == st.Position && st.Mirrors[0].Data.Mode == mirror.ModeFull
+		})
+		if n := d.one.gets.Load() + d.two.gets.Load(); n != int64(len(all)) {
+			t.Errorf("%d blocks were fetched for %d: each once", n, len(all))
+		}
+	})
+}
+
+// A block that its home lacks is never passed over: the position stays before it, the
+// reason names it, and it is copied when it is there. A block of a slice that was freed
+// and reclaimed meanwhile holds up nothing.
+func TestPromise08MetadataWhoseDataIsMissing(t *testing.T) {
+	dataWorlds(t, func(t *testing.T, d *dataWorld) {
+		d.addMode(t, mirror.AddOptions{Mode: mirror.ModeFull})
+		first := d.write(t, meta.RootIno, "first", 1)
+		before, err := d.source.State(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		lost := d.write(t, meta.RootIno, "lost", 1)
+		d.one.lose(dataKey(lost), true)
+		after := d.write(t, meta.RootIno, "after", 1)
+		start(t, d.data(t))
+		until(t, "the others are copied, and the reason is told", func() bool {
+			st := d.status(t)
+			return st.Data.PendingObjects == 1 && strings.Contains(st.Reason, dataKey(lost)) && len(d.two.keys(t)) == 2
+		})
+		d.mustHave(t, d.two, first, after)
+		head, err := d.source.State(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		// The first look at all rows is one stretch: nothing is promised before its end.
+		if st := d.status(t); !st.Data.CompleteTo.Before(head.Position) || before.Position.Before(st.Data.CompleteTo) && st.Data.CompleteTo.Before(head.Position) {
+			t.Errorf("complete to %s with a block missing that was written after %s", st.Data.CompleteTo, before.Position)
+		}
+		d.one.lose(dataKey(lost), false)
+		d.complete(t)
+		d.mustHave(t, d.two, lost)
+		until(t, "the reason goes", func() bool { return d.status(t).Reason == "" })
+
+		gone := d.write(t, meta.RootIno, "gone", 1)
+		d.one.lose(dataKey(gone), true)
+		until(t, "it is missed", func() bool { return d.status(t).Data.PendingObjects == 1 })
+		d.reclaim(t, "gone")
+		d.complete(t)
+		if len(d.two.keys(t)) != 3 {
+			t.Errorf("the mirror has %v", d.two.keys(t))
+		}
+	})
+}
+
+// reclaim removes a file, purges it and forgets its slices, as clients do when its
+// time is up.
+func (d *dataWorld) reclaim(t testing.TB, name string) {
+	t.Helper()
+	change(t, d.e, meta.Unlink{Parent: meta.RootIno, Name: name})
+	site := d.source.(interface {
+		meta.Purger
+		meta.Reclaimer
+	})
+	late := time.Now().Add(time.Hour)
+	orphans, err := site.Orphans(t.Context(), meta.Orphan{}, late, 10)
+	if err != nil || len(orphans) != 1 {
+		t.Fatalf("orphans: %v, %v", orphans, err)
+	}
+	change(t, d.e, meta.Purge{Orphan: orphans[0]})
+	freed, err := site.Freed(t.Context(), meta.Freed{}, late, 10)
+	if err != nil || len(freed) != 1 {
+		t.Fatalf("freed: %v, %v", freed, err)
+	}
+	change(t, d.e, meta.Reclaim{Rows: freed})
+}
+
+// A runner that ends in the middle of copying goes on from where it was: each block
+// crosses once, but for those that were on their way.
+func TestCopyingGoesOn(t *testing.T) {
+	dataWorlds(t, func(t *testing.T, d *dataWorld) {
+		d.addMode(t, mirror.AddOptions{Mode: mirror.ModeFull})
+		const files, jobs = 60, 2
+		for i := range files {
+			d.write(t, meta.RootIno, fmt.Sprintf("f%d", i), 1)
+		}
+		cfg := d.data(t)
+		cfg.Data.Jobs = jobs
+		stop := start(t, cfg)
+		until(t, "some blocks", func() bool { return len(d.two.keys(t)) > 10 })
+		stop()
+		cfg = d.data(t)
+		start(t, cfg)
+		d.complete(t)
+		if n := len(d.two.keys(t)); n != files {
+			t.Errorf("%d of %d blocks are there", n, files)
+		}
+		if n := d.one.gets.Load(); n > files+jobs {
+			t.Errorf("%d blocks crossed for %d", n, files)
+		}
+	})
+}
+
+// Of two runners one copies.
+func TestOneRunnerCopiesData(t *testing.T) {
+	dataWorlds(t, func(t *testing.T, d *dataWorld) {
+		d.addMode(t, mirror.AddOptions{Mode: mirror.ModeFull})
+		start(t, d.data(t))
+		start(t, d.data(t))
+		for i := range 40 {
+			d.write(t, meta.RootIno, fmt.Sprintf("f%d", i), 1)
+		}
+		d.complete(t)
+		if n := d.one.gets.Load(); n != 40 {
+			t.Errorf("%d blocks crossed for 40", n)
+		}
+	})
+}
+
+// A log that was trimmed before the copying read it costs another look, and no copy of
+// what is there.
+func TestCopyingAfterATrimmedLog(t *testing.T) {
+	dataWorlds(t, func(t *testing.T, d *dataWorld) {
+		d.addMode(t, mirror.AddOptions{Mode: mirror.ModeFull})
+		stop := start(t, d.data(t))
+		for i := range 20 {
+			d.write(t, meta.RootIno, fmt.Sprintf("a%d", i), 1)
+		}
+		d.complete(t)
+		stop()
+		stop = start(t, d.config(t)) // one that carries no data
+		for i := range 20 {
+			d.write(t, meta.RootIno, fmt.Sprintf("b%d", i), 1)
+		}
+		d.wait(t)
+		stop()
+		if _, err := d.near.TrimLog(t.Context(), 1); err != nil {
+			t.Fatal(err)
+		}
+		start(t, d.data(t))
+		d.complete(t)
+		if n := len(d.two.keys(t)); n != 40 || d.one.gets.Load() != 40 {
+			t.Errorf("%d blocks are there, %d crossed: want 40", n, d.one.gets.Load())
+		}
+	})
+}
+
+// The runner keeps of its own site's log what the copying has not read.
+func TestLogIsKeptForCopying(t *testing.T) {
+	dataWorlds(t, func(t *testing.T, d *dataWorld) {
+		d.addMode(t, mirror.AddOptions{Mode: mirror.ModeFull})
+		cfg := d.data(t)
+		stop := start(t, cfg)
+		d.write(t, meta.RootIno, "a", 1)
+		d.complete(t)
+		reached := d.status(t).Data.CompleteTo
+		d.one.down.Store(true)
+		for i := range 40 {
+			d.write(t, meta.RootIno, fmt.Sprintf("b%d", i), 1)
+		}
+		d.wait(t)
+		stop()
+		cfg = d.data(t)
+		cfg.KeepRecords, cfg.TrimInterval = 20, time.Millisecond
+		start(t, cfg)
+		d.write(t, meta.RootIno, "c", 1)
+		d.wait(t)
+		until(t, "trimmed at the source", func() bool {
+			_, err := d.source.Tail(t.Context(), reached, 1, 0)
+			return errors.Is(err, meta.ErrGap)
+		})
+		if _, err := d.near.Tail(t.Context(), reached, 1, 0); err != nil {
+			t.Errorf("the log at the mirror does not go on after %s, up to where all data is there: %v", reached, err)
+		}
+		d.one.down.Store(false)
+		d.complete(t)
+	})
+}
+
+// The mode is changed while all runs: what is missing is filled up; and back, once the
+// source's bucket has what was written at the mirror.
+func TestChangingTheDataMode(t *testing.T) {
+	dataWorlds(t, func(t *testing.T, d *dataWorld) {
+		d.addMode(t, mirror.AddOptions{Mode: mirror.ModeDemand})
+		start(t, d.data(t))
+		all := []meta.Slice{d.write(t, meta.RootIno, "a", 1)}
+		d.wait(t)
+		set := func(opts mirror.SetOptions, timeout time.Duration) (mirror.Info, error) {
+			ctx, cancel := context.WithTimeout(t.Context(), timeout)
+			defer cancel()
+			return mirror.Set(ctx, d.source, d.near, opts)
+		}
+		if _, err := set(mirror.SetOptions{Mode: mirror.ModeFull}, patience); err == nil {
+			t.Error("full without a bucket")
+		}
+		if _, err := set(mirror.SetOptions{Mode: mirror.ModeFull, Bucket: "mem://home"}, patience); err == nil {
+			t.Error("full with the source's bucket")
+		}
+		info, err := set(mirror.SetOptions{Mode: mirror.ModeFull, Bucket: "mem://away"}, patience)
+		if err != nil || info.Home() != 2 {
+			t.Fatalf("to full: %+v, %v", info, err)
+		}
+		all = append(all, d.write(t, meta.RootIno, "b", 1), d.write(t, meta.RootIno, "c", 2))
+		d.complete(t)
+		d.mustHave(t, d.one, all...)
+		d.mustHave(t, d.two, all...)
+
+		// The source's bucket does not take what is written here.
+		d.one.down.Store(true)
+		late := d.write(t, meta.RootIno, "d", 2)
+		if _, err := set(mirror.SetOptions{Mode: mirror.ModeDemand}, 100*time.Millisecond); !errors.Is(err, mirror.ErrNotCopiedBack) {
+			t.Errorf("to demand with data only here: %v", err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		defer cancel()
+		if _, err := mirror.Remove(ctx, d.source, d.near); !errors.Is(err, mirror.ErrNotCopiedBack) {
+			t.Errorf("remove with data only here: %v", err)
+		}
+		d.one.down.Store(false)
+		info, err = set(mirror.SetOptions{Mode: mirror.ModeDemand}, patience)
+		if err != nil || info.Home() != 1 {
+			t.Fatalf("to demand: %+v, %v", info, err)
+		}
+		d.mustHave(t, d.one, late)
+		// A mount that was not told still writes here.
+		straggler := d.write(t, meta.RootIno, "e", 2)
+		until(t, "what is still written here is copied", func() bool {
+			_, err := d.one.Store.Head(t.Context(), dataKey(straggler))
+			return err == nil
+		})
+		until(t, "the source hears of the mode", func() bool {
+			st, err := mirror.GetStatus(t.Context(), d.source, mirror.StatusOptions{})
+			return err == nil && st.Mirrors[0].Data.Mode == mirror.ModeDemand
+		})
+	})
+}
+
+// Of a subtree's mirror, data below it is copied, and what comes into it by any way.
+func TestSubtree(t *testing.T) {
+	dataWorlds(t, func(t *testing.T, d *dataWorld) {
+		mk := func(parent meta.Ino, name string) meta.Ino { return change(t, d.e, dir(parent, name)).Node.Ino }
+		models, other := mk(meta.RootIno, "models"), mk(meta.RootIno, "other")
+		moved := mk(other, "moved")
+		deep := mk(moved, "deep")
+		in := []meta.Slice{d.write(t, models, "before", 1), d.write(t, mk(models, "sub"), "below", 1)}
+		out := []meta.Slice{d.write(t, other, "outside", 1)}
+		movers := []meta.Slice{d.write(t, deep, "f", 1), d.write(t, moved, "g", 1)}
+		mover, linked, cloned := d.write(t, other, "mover", 1), d.write(t, other, "linked", 1), d.write(t, other, "cloned", 1)
+
+		d.addMode(t, mirror.AddOptions{Mode: mirror.ModeFull, Subtree: "/models"})
+		start(t, d.data(t))
+		in = append(in, d.write(t, models, "after", 1))
+		out = append(out, d.write(t, other, "outside2", 1))
+		d.complete(t)
+		check := func(what string) {
+			t.Helper()
+			d.complete(t)
+			d.mustHave(t, d.two, in...)
+			if n := len(d.two.keys(t)); n != len(in) {
+				t.Errorf("%s: the mirror has %d blocks, want %d: %v", what, n, len(in), d.two.keys(t))
+			}
+		}
+		check("at first")
+
+		change(t, d.e, meta.Rename{OldParent: other, OldName: "moved", NewParent: models, NewName: "moved"})
+		in = append(in, movers...)
+		check("a directory moved in")
+		in = append(in, d.write(t, deep, "later", 1))
+		check("written below it")
+		change(t, d.e, meta.Rename{OldParent: other, OldName: "mover", NewParent: models, NewName: "mover"})
+		in = append(in, mover)
+		check("a file moved in")
+		node, err := d.e.Lookup(t.Context(), other, "linked")
+		if err != nil {
+			t.Fatal(err)
+		}
+		change(t, d.e, meta.Link{Ino: node.Ino, Parent: models, Name: "linked"})
+		in = append(in, linked)
+		check("a file linked in")
+		if node, err = d.e.Lookup(t.Context(), other, "cloned"); err != nil {
+			t.Fatal(err)
+		}
+		to := change(t, d.e, file(models, "clone")).Node.Ino
+		change(t, d.e, meta.Clone{Src: node.Ino, Dst: to, Len: 100})
+		in = append(in, cloned)
+		check("a file cloned in")
+
+		change(t, d.e, meta.Rename{OldParent: models, OldName: "moved", NewParent: other, NewName: "moved"})
+		d.wait(t)
+		out = append(out, d.write(t, deep, "outside3", 1))
+		check("a directory moved out")
+
+		change(t, d.e, meta.Rename{OldParent: meta.RootIno, OldName: "models", NewParent: meta.RootIno, NewName: "old"})
+		change(t, d.e, meta.Rename{OldParent: meta.RootIno, OldName: "other", NewParent: meta.RootIno, NewName: "models"})
+		in = append(in, out...)
+		check("another directory takes the path")
+	})
+}
+
+// What was written at a mirror is read at the source before it was copied there, by a
+// client that was there before the mirror had a bucket, and its deletion misses no bucket.
+func TestPromise08SourceReadsWhatAMirrorWrote(t *testing.T) {
+	one, two := newBucket("one"), newBucket("two")
+	sites := map[uint8]object.Store{1: one}
+	s := mustStore(t, mirror.StoreOptions{
+		Near: one, Homes: map[uint8]object.Store{1: one}, Source: 1,
+		Sites: func(context.Context) (map[uint8]object.Store, error) { return sites, nil },
+		Now:   newTicks(time.Minute),
+	})
+	const key = "data/2/0a/10-0"
+	put(t, two.Store, key, "from the mirror")
+	if _, err := get(t, s, key, 0, -1); !errors.Is(err, object.ErrNotExist) {
+		t.Errorf("before the mirror has a bucket: %v", err)
+	}
+	sites = map[uint8]object.Store{1: one, 2: two}
+	if got, err := get(t, s, key, 0, -1); err != nil || got != "from the mirror" {
+		t.Errorf("read %q, %v", got, err)
+	}
+	if _, err := s.Head(t.Context(), key); err != nil {
+		t.Error(err)
+	}
+	two.down.Store(true)
+	if _, err := get(t, s, key, 0, -1); err == nil || errors.Is(err, object.ErrNotExist) || !strings.Contains(err.Error(), "site 2") {
+		t.Errorf("with its home cut off, and not copied yet: %v", err)
+	}
+	put(t, one.Store, key, "from the mirror")
+	if got, err := get(t, s, key, 0, -1); err != nil || got != "from the mirror" {
+		t.Errorf("with its home cut off, and copied: %q, %v", got, err)
+	}
+}
+
+// newTicks is a clock that goes on by d each time it is looked at.
+func newTicks(d time.Duration) func() time.Time {
+	var n atomic.Int64
+	return func() time.Time { return time.Unix(0, n.Add(int64(d))) }
+}
+
+// Promise 10 with buckets at several sites: a deletion reaches a copy in a bucket that was
+// registered after the client had begun, and is none while it cannot be known which
+// buckets there are.
+func TestPromise10DeletesInEveryBucket(t *testing.T) {
+	one, two := newBucket("one"), newBucket("two")
+	sites, failing := map[uint8]object.Store{1: one, 2: two}, errors.New("metadata is down")
+	fail := failing
+	s := mustStore(t, mirror.StoreOptions{
+		Near: one, Homes: map[uint8]object.Store{1: one}, Source: 1,
+		Sites: func(context.Context) (map[uint8]object.Store, error) { return sites, fail },
+	})
+	const key = "data/1/0a/10-0"
+	put(t, one.Store, key, "x")
+	put(t, two.Store, key, "x")
+	if err := s.Delete(t.Context(), key); !errors.Is(err, failing) {
+		t.Errorf("deletion without knowing where: %v", err)
+	}
+	if len(one.keys(t)) != 1 {
+		t.Error("it was deleted at one site only")
+	}
+	fail = nil
+	if err := s.Delete(t.Context(), key); err != nil {
+		t.Fatal(err)
+	}
+	if n := len(one.keys(t)) + len(two.keys(t)); n != 0 {
+		t.Errorf("%d copies are left", n)
+	}
+}
+
+// Ten clients of a site, each a process of its own, read one block at once: it crosses
+// the link once. Then it is near.
+func TestKeepCrossesOnce(t *testing.T) {
+	dataWorlds(t, func(t *testing.T, d *dataWorld) {
+		s := meta.Slice{ID: 10, Home: 1, Size: 100}
+		put(t, d.one.Store, dataKey(s), content(s))
+		d.one.hold = make(chan struct{})
+		var all sync.WaitGroup
+		var arrived atomic.Int64
+		var stores []*mirror.Store
+		for range 10 {
+			stores = append(stores, mustStore(t, mirror.StoreOptions{
+				Near: kept{d.two}, Homes: map[uint8]object.Store{1: kept{d.one}, 2: kept{d.two}}, Source: 1,
+				Keep: &mirror.KeepOptions{Claims: d.nearClient().(meta.Claims), ClaimTTL: patience},
+			}))
+		}
+		for i, store := range stores {
+			all.Go(func() {
+				arrived.Add(1)
+				got, err := get(t, store, dataKey(s), int64(i), 50)
+				if err != nil || got != content(s)[i:i+50] {
+					t.Errorf("client %d read %q, %v", i, got, err)
+				}
+			})
+		}
+		until(t, "one is fetching, and the others look near", func() bool { return d.one.gets.Load() > 0 && d.two.gets.Load() > 30 })
+		close(d.one.hold)
+		all.Wait()
+		for _, store := range stores {
+			if err := store.Close(); err != nil {
+				t.Error(err)
+			}
+		}
+		if n := d.one.gets.Load(); n != 1 {
+			t.Errorf("the block crossed %d times", n)
+		}
+		d.mustHave(t, d.two, s)
+		if n := d.two.puts.Load(); n != 1 {
+			t.Errorf("it was stored %d times", n)
+		}
+	})
+}
+
+// Who fetches a block dies, or its fetch fails: another one does it.
+func TestKeepOutlivesWhoFetches(t *testing.T) {
+	w := modelWorld(t)
+	claims := w.nearClient().(meta.Claims)
+	one, two := newBucket("one"), newBucket("two")
+	s := meta.Slice{ID: 10, Home: 1, Size: 100}
+	put(t, one.Store, dataKey(s), content(s))
+	if has, err := claims.Claim(t.Context(), dataKey(s), "one that died", 50*time.Millisecond); !has || err != nil {
+		t.Fatal(has, err)
+	}
+	store := mustStore(t, mirror.StoreOptions{
+		Near: two, Homes: map[uint8]object.Store{1: one, 2: two}, Source: 1, Keep: &mirror.KeepOptions{Claims: claims, ClaimTTL: patience},
+	})
+	if got, err := get(t, store, dataKey(s), 0, -1); err != nil || got != content(s) {
+		t.Errorf("read %q, %v", got, err)
+	}
+	until(t, "kept", func() bool { return len(two.keys(t)) == 1 })
+
+	// Wrong bytes are given to who can tell, and not kept; nor does a bucket here that is
+	// down stop a read.
+	bad := meta.Slice{ID: 11, Home: 1, Size: 100}
+	put(t, one.Store, dataKey(bad), "wrong")
+	checking := mustStore(t, mirror.StoreOptions{
+		Near: two, Homes: map[uint8]object.Store{1: one, 2: two}, Source: 1, Keep: &mirror.KeepOptions{
+			Claims: claims,
+			Check: func(_ string, data []byte) error {
+				if bytes.Equal(data, []byte("wrong")) {
+					return errors.New("wrong bytes")
+				}
+				return nil
+			},
+		},
+	})
+	if got, err := get(t, checking, dataKey(bad), 0, -1); err != nil || got != "wrong" {
+		t.Errorf("read %q, %v", got, err)
+	}
+	if err := checking.Close(); err != nil {
+		t.Error(err)
+	}
+	if len(two.keys(t)) != 1 {
+		t.Error("wrong bytes were kept")
+	}
+	two.down.Store(true)
+	if got, err := get(t, store, dataKey(s), 0, -1); err != nil || got != content(s) {
+		t.Errorf("with the near bucket down: %q, %v", got, err)
+	}
+}
+
+// A store that keeps is a store like any other.
+func TestKeepingStoreNeedsANearBucket(t *testing.T) {
+	one := mem.New("one")
+	_, err := mirror.NewStore(mirror.StoreOptions{Homes: map[uint8]object.Store{1: one}, Source: 1, Keep: &mirror.KeepOptions{}})
+	if err == nil {
+		t.Error("made without a near bucket")
+	}
+}
