@@ -87,6 +87,7 @@ type DiskCache struct {
 	mu      sync.Mutex
 	closed  bool
 	used    int64 // bytes that the files take, counted in pages of the disk
+	writing int64 // those of used that were admitted and are not known to be written
 	blocks  int
 	entries map[sliceID]*diskEntry
 	recent  diskEntry // a ring: next is the entry used last, prev the one used longest ago
@@ -152,14 +153,14 @@ func lockDir(dir string) (*os.File, error) {
 // without it.
 func (c *DiskCache) Run(ctx context.Context) error {
 	c.sweep(ctx)
-	c.remove(c.makeRoom(0))
+	c.remove(c.makeRoom())
 	const interval = 30 * time.Second
 	tick := time.NewTicker(interval)
 	defer tick.Stop()
 	for {
 		select {
 		case <-tick.C:
-			c.remove(c.makeRoom(0))
+			c.remove(c.makeRoom())
 		case <-ctx.Done():
 			return nil
 		}

@@ -453,12 +453,41 @@ func TestAFullDiskStopsCachingOnly(t *testing.T) {
 	must(t, c.Close())
 	limited := openCache(t, dir, chunk.DiskOptions{FreeBytes: 5 * mib})
 	readAll(t, s, limited, data)
+	wantFree(t, dir, 5*mib)
+	must(t, limited.Close())
+}
+
+// wantFree fails unless a file system has so many bytes free, but for what an index takes.
+func wantFree(t *testing.T, dir string, want int64) {
+	t.Helper()
 	var st unix.Statfs_t
 	must(t, unix.Statfs(dir, &st))
-	if free := int64(st.Bavail) * st.Bsize; free < 5*mib-64<<10 {
-		t.Errorf("%d bytes are free, want 5 MiB", free)
+	if free := int64(st.Bavail) * st.Bsize; free < want-64<<10 {
+		t.Errorf("%d bytes are free, want %d", free, want)
 	}
-	must(t, limited.Close())
+}
+
+// TestManyAtOnceLeaveRoom: blocks that are written at once do not all take the same
+// room.
+func TestManyAtOnceLeaveRoom(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("only root may mount")
+	}
+	dir := t.TempDir()
+	must(t, unix.Mount("tmpfs", dir, "tmpfs", 0, "size=32m"))
+	t.Cleanup(func() { must(t, unix.Unmount(dir, 0)) })
+	s := newStore(t)
+	c := openCache(t, dir, chunk.DiskOptions{FreeBytes: 29 * mib})
+	for round := range uint64(4) {
+		var all sync.WaitGroup
+		for i := range uint64(32) {
+			slice := 1 + 32*round + i
+			all.Go(func() { through(t, s, c, slice, random(slice, smallBlock)) })
+		}
+		all.Wait()
+		wantFree(t, dir, 29*mib)
+	}
+	must(t, c.Close())
 }
 
 // TestReadAheadIsNotLostOnAFullDisk: what the cache does not take must not be

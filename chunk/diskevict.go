@@ -27,14 +27,16 @@ func (c *DiskCache) admit(id blockID, n int) (*diskEntry, []*diskEntry) {
 	e.hold()
 	c.touch(e)
 	c.used += need
+	c.writing += need
 	c.mu.Unlock()
 
-	victims := c.makeRoom(need)
+	victims := c.makeRoom()
 
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.used > c.opts.LimitBytes || c.freeDeficit(need) > doomedBytes(victims) {
+	if c.used > c.opts.LimitBytes || c.freeDeficit() > doomedBytes(victims) {
 		c.used -= need
+		c.writing -= need
 		c.release(e)
 		return nil, victims
 	}
@@ -56,6 +58,7 @@ func (c *DiskCache) settle(e *diskEntry, blk diskBlock) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.used -= cost(blk.n) // insert counts it again
+	c.writing -= cost(blk.n)
 	if c.failing {
 		c.failing = false
 		c.log.Info("the cache can be written again", slog.String("directory", c.dir))
@@ -74,6 +77,7 @@ func (c *DiskCache) refuse(e *diskEntry, blk diskBlock, err error) {
 	c.metrics.failures.Inc()
 	c.mu.Lock()
 	c.used -= cost(blk.n)
+	c.writing -= cost(blk.n)
 	log := !c.failing
 	c.failing = true
 	var victims []*diskEntry
@@ -87,18 +91,18 @@ func (c *DiskCache) refuse(e *diskEntry, blk diskBlock, err error) {
 	c.remove(victims)
 }
 
-// makeRoom chooses what must leave so that the limits hold when need more bytes
-// are written, which used counts already.
-func (c *DiskCache) makeRoom(need int64) []*diskEntry {
+// makeRoom chooses what must leave so that the limits hold when all is written that
+// was admitted.
+func (c *DiskCache) makeRoom() []*diskEntry {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.doom(max(c.used-c.opts.LimitBytes, c.freeDeficit(need)))
+	return c.doom(max(c.used-c.opts.LimitBytes, c.freeDeficit()))
 }
 
-// freeDeficit is how many bytes the file system lacks to have FreeBytes free
-// after need more were written. Called with mu held, for a system call that
-// only reads memory.
-func (c *DiskCache) freeDeficit(need int64) int64 {
+// freeDeficit is how many bytes the file system lacks to have FreeBytes free when
+// all is written that was admitted, by whomever. Called with mu held, for a system
+// call that only reads memory.
+func (c *DiskCache) freeDeficit() int64 {
 	if c.opts.FreeBytes < 0 {
 		return 0
 	}
@@ -106,7 +110,7 @@ func (c *DiskCache) freeDeficit(need int64) int64 {
 	if err := unix.Statfs(c.dir, &st); err != nil {
 		return 0
 	}
-	return c.opts.FreeBytes + need - int64(st.Bavail)*st.Bsize
+	return c.opts.FreeBytes + c.writing - int64(st.Bavail)*st.Bsize
 }
 
 // doom marks entries that nobody holds for removal, those used longest ago

@@ -43,13 +43,17 @@ func TestQuotaAtBothSites(t *testing.T) {
 	}
 	const limit = 350
 	var full atomic.Int64
+	var set atomic.Bool
 	var group sync.WaitGroup
 	begun := make(chan struct{}, 4)
 	for i, dir := range []string{a.Dir, a.Dir, b.Dir, b.Dir} {
 		group.Go(func() {
-			for n := range 150 {
+			for n := 0; n < 150; n++ {
 				if n == 10 {
 					begun <- struct{}{}
+					for again := 0; !set.Load(); again++ { // however long that takes, no more files come to be
+						makeAndRemove(t, filepath.Join(dir, "dir", fmt.Sprintf("w%d.again%d", i, again)))
+					}
 				}
 				name := filepath.Join(dir, "dir", fmt.Sprintf("w%d.%d", i, n))
 				err := os.WriteFile(name, make([]byte, 1+n*37%9000), 0o644)
@@ -70,6 +74,7 @@ func TestQuotaAtBothSites(t *testing.T) {
 		<-begun
 	}
 	s.Run("quota", "set", s.metaB, "/dir", "--inodes", fmt.Sprint(limit), "--size", "100MiB") // from the mirror
+	set.Store(true)
 	group.Wait()
 	bytes, inodes := uint64(0), uint64(0)
 	entries, err := os.ReadDir(filepath.Join(a.Dir, "dir"))
@@ -99,6 +104,13 @@ func TestQuotaAtBothSites(t *testing.T) {
 	must(t, os.WriteFile(filepath.Join(b.Dir, "dir", "again"), nil, 0o644))
 	if out := s.Run("fsck", s.metaA); strings.Contains(out, "wrong") {
 		t.Error(out)
+	}
+}
+
+func makeAndRemove(t *testing.T, name string) {
+	t.Helper()
+	if err := errors.Join(os.WriteFile(name, make([]byte, 5000), 0o644), os.Remove(name)); err != nil {
+		t.Error(err)
 	}
 }
 

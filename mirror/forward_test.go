@@ -39,10 +39,10 @@ func stillMirror(t testing.TB, opts mirror.EngineOptions) *twoSites {
 		return &farEngine{Engine: far, w: s.wan}, err
 	}
 	if opts.ReadTimeout == 0 {
-		opts.ReadTimeout = 200 * time.Millisecond
+		opts.ReadTimeout = time.Second
 	}
 	if opts.ChangeTimeout == 0 {
-		opts.ChangeTimeout = 200 * time.Millisecond
+		opts.ChangeTimeout = time.Second
 	}
 	var err error
 	if s.e, err = mirror.NewEngine(opts); err != nil {

@@ -110,6 +110,7 @@ func TestPromise09RedisCutLink(t *testing.T) {
 	t.Cleanup(func() { _ = e.Close() })
 	session(t, e)
 	f := change(t, e, file(meta.RootIno, "f")).Node.Ino
+	s.wait(t)
 	for range 2 {
 		s.proxy.cut()
 		if n, err := e.Lookup(t.Context(), meta.RootIno, "f"); err != nil || n.Ino != f {

@@ -53,7 +53,8 @@
 // operations only). Under mu come the lock of the set of dirty inodes and under
 // that those of the inode table. File.mu, Dir.mu (held over a round trip of its
 // own stream) and the lock of the reserve of slice numbers stand alone. No lock
-// of one inode is held while one of another is taken. The semaphore busy of an
+// of one inode is held while one of another is taken. The lock of the session is
+// held while a change is on its way, under flushing and write. The semaphore busy of an
 // owner's locks of a file is held over round trips and comes after flushing;
 // locks.mu is for memory only, and an inode's mu may be taken under it.
 package vfs

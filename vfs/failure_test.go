@@ -195,6 +195,36 @@ func TestSessionIsRenewed(t *testing.T) {
 	}
 }
 
+// TestForfeitDuringAnUpload: what was written under a lock is not committed by a session that
+// took the place of the lock's own while it was uploaded.
+func TestForfeitDuringAnUpload(t *testing.T) {
+	ctx := t.Context()
+	r := newRig(t, vfs.Options{})
+	r.put("f", fill(1, 10))
+	f := r.open("f", syscall.O_RDWR)
+	r.ok(f.SetLock(ctx, vfs.LockCall{Kind: meta.LockFile, LockedRange: meta.WholeFile(meta.LockExclusive)}, nil))
+	r.write(f, fill(2, 10), 0)
+	sessions, err := r.model.Sessions(ctx)
+	r.ok(err)
+	admin := r.model.Client()
+	r.ok(admin.StartSession(ctx, meta.SessionInfo{Kind: "cli"}))
+	r.store.failWith(func(string) error { // while it is uploaded
+		r.store.failWith(nil)
+		_, err := admin.Change(ctx, meta.EndOtherSession{ID: sessions[0].ID, Force: true})
+		r.ok(err)
+		_, err = r.fs.Make(ctx, meta.Make{Parent: meta.RootIno, Name: "d", Mode: meta.TypeDir | 0o755})
+		return err
+	})
+	r.fails(f.Fsync(ctx), syscall.EIO)
+	f.Release()
+	f = r.open("f", syscall.O_RDONLY)
+	r.holds(f, fill(1, 10))
+	r.closes(f)
+	if !strings.Contains(r.log.String(), "lock was lost") {
+		t.Errorf("nothing was logged: %s", r.log)
+	}
+}
+
 // TestCancelledContext: a signal to the program does not cancel what it
 // wrote, but ends its reads.
 func TestCancelledContext(t *testing.T) {

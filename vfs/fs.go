@@ -120,27 +120,37 @@ func (fs *FS) send(ctx context.Context, c meta.Change) (meta.Result, error) {
 	if err := fs.ensureSession(ctx); err != nil {
 		return meta.Result{}, err
 	}
-	era := fs.session.era.Load()
-	res, err := fs.engine.Change(ctx, c)
+	res, era, err := fs.sendOnce(ctx, c)
 	if isSessionEnded(err) {
 		if err := fs.renewSession(ctx, era); err != nil {
 			return meta.Result{}, err
 		}
-		if err := fs.mayCommit(c); err != nil {
-			return meta.Result{}, err
-		}
-		res, err = fs.engine.Change(ctx, c)
+		res, _, err = fs.sendOnce(ctx, c)
 	}
 	return res, err
 }
 
-// mayCommit refuses to commit under a new session what was written under a lock of the old one.
+// sendOnce makes a change under the session of an era, whose locks are not lost before
+// the change has an answer.
+func (fs *FS) sendOnce(ctx context.Context, c meta.Change) (meta.Result, uint64, error) {
+	fs.session.inUse.RLock()
+	defer fs.session.inUse.RUnlock()
+	era := fs.session.era.Load()
+	if err := fs.mayCommit(c); err != nil {
+		return meta.Result{}, era, err
+	}
+	res, err := fs.engine.Change(ctx, c)
+	return res, era, err
+}
+
+// mayCommit refuses to commit under a new session what was written under a lock of the old
+// one. The caller gives up what is buffered.
 func (fs *FS) mayCommit(c meta.Change) error {
 	commit, ok := c.(meta.Commit)
 	if !ok {
 		return nil
 	}
-	if in := fs.table.get(commit.Ino); in != nil && in.forfeit.Load() {
+	if in := fs.table.get(commit.Ino); in != nil && in.forfeit.Swap(false) {
 		return refuse("commit", commit.Ino, "", errLockLost)
 	}
 	return nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -16,6 +17,9 @@ type session struct {
 	sem chan struct{} // held while starting
 	// era counts the sessions started; 0 before the first.
 	era atomic.Uint64
+	// inUse is held for reading by who sends a change, and for writing while one session takes
+	// the place of another: no change passes for one of a session that has begun since.
+	inUse sync.RWMutex
 }
 
 func (s *session) init() { s.sem = make(chan struct{}, 1) }
@@ -40,6 +44,8 @@ func (fs *FS) renewSession(ctx context.Context, era uint64) error {
 	if fs.session.era.Load() != era {
 		return nil
 	}
+	fs.session.inUse.Lock()
+	defer fs.session.inUse.Unlock()
 	if era > 0 {
 		fs.loseLocks(ctx)
 	}

@@ -93,7 +93,8 @@ func TestLockWaitInterrupted(t *testing.T) {
 	dirs := twoMounts(t)
 	a, b := opened(t, dirs[0], "f"), opened(t, dirs[1], "f")
 	a.does("ok", "flock f ex")
-	script := `open F, "+<", $ARGV[0] or die; $SIG{ALRM} = sub {}; alarm 1; print flock(F, 2) ? "locked" : $!+0`
+	// The signal comes again and again: the first may come before there is a wait.
+	script := `use Time::HiRes; open F, "+<", $ARGV[0] or die; $SIG{ALRM} = sub {}; Time::HiRes::ualarm(200_000, 200_000); print flock(F, 2) ? "locked" : $!+0`
 	out, err := exec.Command("perl", "-e", script, filepath.Join(dirs[1], "f")).CombinedOutput()
 	if err != nil || string(out) != "4" { // EINTR
 		t.Errorf("an interrupted flock: %q, %v", out, err)
@@ -168,7 +169,7 @@ func TestLockCounter(t *testing.T) {
 // server's clock, and no longer.
 func TestLocksOfTheDead(t *testing.T) {
 	address, bucket := newVolume(t, "test"), t.TempDir()
-	const ttl = 2 * time.Second
+	const ttl = 6 * time.Second // of which a busy machine may need some for a heartbeat
 	one := mount(t, childConfig{Meta: address, Bucket: bucket, SessionTTL: ttl})
 	two := mount(t, childConfig{Meta: address, Bucket: bucket, SessionTTL: ttl})
 	a, b := opened(t, one.Dirs[0], "f"), opened(t, two.Dirs[0], "f")
@@ -191,7 +192,7 @@ func TestLocksOfTheDead(t *testing.T) {
 // wrote under the lock and had not committed is not committed, and all else goes on.
 func TestLocksLost(t *testing.T) {
 	address, bucket := newVolume(t, "test"), t.TempDir()
-	const ttl = 2 * time.Second
+	const ttl = 6 * time.Second // of which a busy machine may need some for a heartbeat
 	one := mount(t, childConfig{Meta: address, Bucket: bucket, SessionTTL: ttl})
 	two := mount(t, childConfig{Meta: address, Bucket: bucket, SessionTTL: ttl})
 	a, b := opened(t, one.Dirs[0], "f"), opened(t, two.Dirs[0], "f")

@@ -50,6 +50,25 @@ func Start(t testing.TB, opts ...Option) string {
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	for tries := 1; ; tries++ {
+		addr, err := s.start(t, dir)
+		if err == nil {
+			return addr
+		}
+		// Somebody may have taken the free port before the server did.
+		if !s.tcp || tries == portTries {
+			t.Fatal(err)
+		}
+	}
+}
+
+// portTries is how many free ports are tried.
+const portTries = 5
+
+// start starts a server in a directory and returns its address.
+func (s *settings) start(t testing.TB, dir string) (string, error) {
+	t.Helper()
 	socket := filepath.Join(dir, "s")
 	addr, port := "unix://"+socket, "0"
 	if s.tcp {
@@ -57,12 +76,11 @@ func Start(t testing.TB, opts ...Option) string {
 		addr = "redis://127.0.0.1:" + port
 	}
 	args := append([]string{"--bind", "127.0.0.1", "--port", port, "--unixsocket", socket, "--dir", dir, "--save", "", "--daemonize", "no"}, s.args...)
-	run(t, dir, args, socket)
-	return addr
+	return addr, run(t, args, socket)
 }
 
 // run starts the process and waits until it answers.
-func run(t testing.TB, dir string, args []string, socket string) {
+func run(t testing.TB, args []string, socket string) error {
 	t.Helper()
 	var log strings.Builder
 	cmd := exec.Command("redis-server", args...)
@@ -77,7 +95,6 @@ func run(t testing.TB, dir string, args []string, socket string) {
 	t.Cleanup(func() {
 		_ = cmd.Process.Kill()
 		<-exited
-		_ = os.RemoveAll(dir)
 	})
 	tick := time.NewTicker(2 * time.Millisecond)
 	defer tick.Stop()
@@ -85,14 +102,14 @@ func run(t testing.TB, dir string, args []string, socket string) {
 	for {
 		err := ping(socket)
 		if err == nil {
-			return
+			return nil
 		}
 		select {
 		case end := <-exited:
 			exited <- end
-			t.Fatalf("redis-server %v ended: %v\n%s", args, end, log.String())
+			return fmt.Errorf("redis-server %v ended: %w\n%s", args, end, log.String())
 		case <-deadline:
-			t.Fatalf("redis-server does not answer: %v", err)
+			return fmt.Errorf("redis-server does not answer: %w", err)
 		case <-tick.C:
 		}
 	}

@@ -21,7 +21,7 @@ const Region = "us-east-1"
 
 const (
 	pollEvery = 10 * time.Millisecond
-	startTime = 20 * time.Second
+	startTime = time.Minute
 	stopTime  = 5 * time.Second // between SIGTERM and SIGKILL
 	portTries = 5
 )
