@@ -47,7 +47,7 @@ type DataConfig struct {
 	// default 5 s.
 	Interval, RetryInterval time.Duration
 	// ClaimTTL is after which silence of the runner that copies another one does;
-	// default 20 s.
+	// default 8 s.
 	ClaimTTL time.Duration
 	Logger   *slog.Logger
 	Metrics  prometheus.Registerer
@@ -59,7 +59,7 @@ func (c *DataConfig) setDefaults() error {
 	}
 	orDefault(&c.Interval, time.Second)
 	orDefault(&c.RetryInterval, 5*time.Second)
-	orDefault(&c.ClaimTTL, 20*time.Second)
+	orDefault(&c.ClaimTTL, 8*time.Second)
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}

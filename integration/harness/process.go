@@ -67,22 +67,30 @@ func (p *Process) Log() string {
 	return string(b[max(0, len(b)-64<<10):])
 }
 
-// Metric returns the value of a metric without labels of a process that was
-// started with --metrics :0.
+// Metric returns the value of a metric, as it is written with its labels, of a process
+// that was started with --metrics :0.
 func (p *Process) Metric(name string) float64 {
 	p.t.Helper()
-	url := p.metricsURL()
-	for line := range strings.Lines(p.get(url)) {
+	v, ok := p.TryMetric(name)
+	if !ok {
+		p.t.Fatalf("%s has no metric %s", p.name, name)
+	}
+	return v
+}
+
+// TryMetric is Metric; false when the process has no such metric yet.
+func (p *Process) TryMetric(name string) (float64, bool) {
+	p.t.Helper()
+	for line := range strings.Lines(p.get(p.metricsURL())) {
 		if value, ok := strings.CutPrefix(line, name+" "); ok {
 			v, err := strconv.ParseFloat(strings.TrimSpace(value), 64)
 			if err != nil {
 				p.t.Fatalf("metric %s: %v", line, err)
 			}
-			return v
+			return v, true
 		}
 	}
-	p.t.Fatalf("%s has no metric %s", url, name)
-	return 0
+	return 0, false
 }
 
 // metricsURL waits for the process to tell where its metrics are.

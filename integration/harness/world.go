@@ -136,6 +136,37 @@ func (w *World) s3() s3test.Server {
 	return server
 }
 
+// FarBucket is a bucket in an S3 server of its own, beyond a link.
+type FarBucket struct {
+	*wan.Link
+	Addr string // data address
+}
+
+// FarBuckets starts a real S3 server with keys of its own for each name, as two clouds
+// would be. The processes that start from now on have the keys, each in a profile.
+func (w *World) FarBuckets(rtt time.Duration, names ...string) []*FarBucket {
+	w.t.Helper()
+	var buckets []*FarBucket
+	var profiles strings.Builder
+	for _, name := range names {
+		server := s3test.Start(w.t)
+		l, err := wan.Listen(context.Background(), "tcp", strings.TrimPrefix(server.Endpoint, "http://"), rtt)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		w.t.Cleanup(func() { _ = l.Close() })
+		fmt.Fprintf(&profiles, "[%s]\naws_access_key_id = %s\naws_secret_access_key = %s\n", name, server.AccessKey, server.SecretKey)
+		server.Endpoint = "http://" + l.Addr()
+		buckets = append(buckets, &FarBucket{Link: l, Addr: server.Address(name) + "&profile=" + name})
+	}
+	file := filepath.Join(w.Dir("aws"), "credentials")
+	if err := os.WriteFile(file, []byte(profiles.String()), 0o600); err != nil {
+		w.t.Fatal(err)
+	}
+	w.env = append(w.env, "AWS_CONFIG_FILE=/dev/null", "AWS_SHARED_CREDENTIALS_FILE="+file, "AWS_EC2_METADATA_DISABLED=true")
+	return buckets
+}
+
 // OSSBucket starts a fake of Aliyun OSS, and returns the address of a bucket in it.
 // The processes that start from now on have its keys.
 func (w *World) OSSBucket(name string) string {
