@@ -167,13 +167,27 @@ type Volume struct {
 	LogKeep time.Duration `json:"log_keep,omitempty"`
 	// LogBytes is how much of the metadata server's memory the log may take before records
 	// that are in segments leave it although a mirror lacks them; 0 is no limit.
-	LogBytes int64             `json:"log_bytes,omitempty"`
-	Created  time.Time         `json:"created"`
-	Sites    map[uint8]Site    `json:"sites"`
-	Extra    map[string]string `json:"extra,omitempty"`
+	LogBytes int64     `json:"log_bytes,omitempty"`
+	Created  time.Time `json:"created"`
+	// First is the number of the site where the volume was formatted or restored; 0 is 1.
+	First uint8          `json:"first_site,omitempty"`
+	Sites map[uint8]Site `json:"sites"`
+	// Origins are the sites with a bucket of the volume that this one was restored from. Their
+	// numbers are none of this volume's own. Slices whose home is one of them are read there;
+	// nothing of this volume is written or deleted there.
+	Origins map[uint8]Site    `json:"origins,omitempty"`
+	Extra   map[string]string `json:"extra,omitempty"`
 }
 
-// Site is a place where the volume lives. Site 1 is where it was formatted.
+// FirstSite is the number of the site where the volume was formatted or restored.
+func (v *Volume) FirstSite() uint8 {
+	if v.First == 0 {
+		return 1
+	}
+	return v.First
+}
+
+// Site is a place where the volume lives. Site 1 is where it was formatted, unless it was restored.
 type Site struct {
 	ID     uint8  `json:"id"`
 	Name   string `json:"name"`

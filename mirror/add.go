@@ -47,9 +47,9 @@ func (o *AddOptions) Validate() error {
 	return checkMode(o.Mode, o.Bucket, o.Subtree)
 }
 
-// extraSites is the setting that holds the highest site number ever given. No
-// number is given twice: it is part of the names of objects.
-const extraSites = "sites_given"
+// ExtraSites is the setting (meta.Volume.Extra) that holds the highest site number ever
+// given. No number is given twice: it is part of the names of objects.
+const ExtraSites = "sites_given"
 
 // Add registers a mirror at the source, from where on the source keeps its log
 // for it, and prepares the mirror's metadata for Run. It can be repeated: what
@@ -73,7 +73,7 @@ func Add(ctx context.Context, source, site Site, opts AddOptions) (Info, error) 
 		return Info{}, errors.New("the first address is not the source of the volume but a mirror or a fenced source: give the source's")
 	}
 	info := Info{
-		Source: withoutPassword(opts.SourceAddress), SourceSite: ownSite(ctx, source),
+		Source: withoutPassword(opts.SourceAddress), SourceSite: ownSite(ctx, source, &v),
 		Name: opts.Name, Mode: opts.Mode, Subtree: opts.Subtree, VolumeID: v.ID,
 	}
 	old, err := occupied(ctx, site, &v, &info)
@@ -108,11 +108,11 @@ func Add(ctx context.Context, source, site Site, opts AddOptions) (Info, error) 
 }
 
 // ownSite is the number of a source's own site.
-func ownSite(ctx context.Context, source Site) uint8 {
+func ownSite(ctx context.Context, source Site, v *meta.Volume) uint8 {
 	if info, err := Of(ctx, source); err == nil {
 		return info.Site // it was a mirror once
 	}
-	return 1
+	return v.FirstSite()
 }
 
 // occupied looks at what the mirror's address holds: nothing, or the same
@@ -162,7 +162,7 @@ func registerSite(ctx context.Context, source Site, v meta.Volume, info *Info, o
 	if err := freeBucket(&v, info.Name, bucket); err != nil {
 		return 0, err
 	}
-	highest, _ := strconv.Atoi(v.Extra[extraSites])
+	highest, _ := strconv.Atoi(v.Extra[ExtraSites])
 	for number, s := range v.Sites {
 		highest = max(highest, int(number))
 		if s.Name != info.Name {
@@ -191,7 +191,7 @@ func registerSite(ctx context.Context, source Site, v meta.Volume, info *Info, o
 	if v.Extra = maps.Clone(v.Extra); v.Extra == nil {
 		v.Extra = map[string]string{}
 	}
-	v.Extra[extraSites] = strconv.Itoa(int(number))
+	v.Extra[ExtraSites] = strconv.Itoa(int(number))
 	return number, setSite(ctx, source, v, meta.Site{ID: number, Name: info.Name, Bucket: bucket})
 }
 

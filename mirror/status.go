@@ -88,7 +88,7 @@ func GetStatus(ctx context.Context, site Site, opts StatusOptions) (Status, erro
 }
 
 func sourceStatus(ctx context.Context, site Site, v *meta.Volume, s meta.State, now time.Time) (Status, error) {
-	own := ownSite(ctx, site)
+	own := ownSite(ctx, site, v)
 	st := Status{
 		Volume: v.Name, Role: "source", Site: v.Sites[own].Name, State: StateFollowing,
 		Position: s.Position, Applied: s.Position,

@@ -27,13 +27,14 @@ type siteBuckets struct {
 	opened map[string]object.Store // by address
 }
 
-// of gives the buckets of all sites that have one.
-func (b *siteBuckets) of(ctx context.Context, sites map[uint8]meta.Site) (map[uint8]object.Store, error) {
+// of gives the buckets of all sites that have one, and, to be read only, those of the volume
+// that this one was restored from.
+func (b *siteBuckets) of(ctx context.Context, v meta.Volume) (map[uint8]object.Store, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	homes := map[uint8]object.Store{}
-	for _, id := range slices.Sorted(maps.Keys(sites)) {
-		site := sites[id]
+	for _, id := range slices.Sorted(maps.Keys(v.Sites)) {
+		site := v.Sites[id]
 		if site.Bucket == "" {
 			continue
 		}
@@ -47,7 +48,28 @@ func (b *siteBuckets) of(ctx context.Context, sites map[uint8]meta.Site) (map[ui
 		}
 		homes[id] = s
 	}
+	for id, site := range v.Origins {
+		key := "origin " + site.Bucket // no address has a blank
+		if b.opened[key] == nil {
+			s, err := b.c.openOrigin(ctx, v, site, b.reg)
+			if err != nil {
+				return nil, err
+			}
+			b.opened[key] = s
+		}
+		homes[id] = b.opened[key]
+	}
 	return homes, nil
+}
+
+// openOrigin opens the bucket of a site of the volume that another one was restored from, to
+// be read only.
+func (c *cli) openOrigin(ctx context.Context, v meta.Volume, site meta.Site, reg prometheus.Registerer) (object.Store, error) {
+	s, err := c.openBucket(ctx, site.Bucket, "origin-"+site.Name, reg)
+	if err != nil {
+		return nil, fmt.Errorf("bucket of site %s, from which this volume was restored: %w", site.Name, err)
+	}
+	return mirror.NewOriginStore(s, func(home uint8) bool { return v.Origins[home].Bucket != "" }), nil
 }
 
 func (b *siteBuckets) close() error {
@@ -65,7 +87,7 @@ func (b *siteBuckets) close() error {
 // they are written to home. Sites that come later are found.
 func (c *cli) openBuckets(ctx context.Context, v *volume, keep bool, reg prometheus.Registerer) (object.Store, error) {
 	b := &siteBuckets{c: c, reg: reg, opened: map[string]object.Store{}}
-	homes, err := b.of(ctx, v.Settings.Sites)
+	homes, err := b.of(ctx, v.Settings)
 	if err != nil {
 		return nil, errors.Join(err, b.close())
 	}
@@ -76,7 +98,7 @@ func (c *cli) openBuckets(ctx context.Context, v *volume, keep bool, reg prometh
 			if err != nil {
 				return nil, err
 			}
-			return b.of(ctx, settings.Sites)
+			return b.of(ctx, settings)
 		},
 	}
 	if keep {

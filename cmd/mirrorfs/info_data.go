@@ -81,6 +81,13 @@ func (c *cli) askHolders(ctx context.Context, v *volume, blocks []infoBlock) (er
 		}
 		stores[site.Name] = s
 	}
+	for _, site := range v.Settings.Origins {
+		s, err := c.openOrigin(ctx, v.Settings, site, nil)
+		if err != nil {
+			return err
+		}
+		stores["origin "+site.Name] = s
+	}
 	var mu sync.Mutex
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(infoHeads)

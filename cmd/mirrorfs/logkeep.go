@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
-	"sync"
 	"time"
 
 	"mirrorfs/meta"
@@ -93,11 +92,11 @@ func (k *logKeeper) close() error {
 }
 
 // ownSite is the number of the site of a source.
-func ownSite(ctx context.Context, e *redis.Engine, _ *meta.Volume) uint8 {
+func ownSite(ctx context.Context, e *redis.Engine, v *meta.Volume) uint8 {
 	if info, err := mirror.Of(ctx, e); err == nil {
 		return info.Site // it was a mirror once
 	}
-	return firstSite
+	return v.FirstSite()
 }
 
 // logSite is the site in whose bucket a source keeps its log: its own, or the first one that
@@ -112,68 +111,6 @@ func logSite(v *meta.Volume, own uint8) (meta.Site, bool) {
 		}
 	}
 	return meta.Site{}, false
-}
-
-// logArchive is the segments of a volume in the buckets of all its sites, as its settings
-// name them at the time: any of them may have been the source.
-type logArchive struct {
-	c    *cli
-	site interface {
-		Volume(ctx context.Context) (meta.Volume, error)
-	}
-
-	mu      sync.Mutex
-	buckets map[string]object.Store // by address
-}
-
-var _ mirror.Archive = (*logArchive)(nil)
-
-// Tail implements mirror.Archive.
-func (a *logArchive) Tail(ctx context.Context, after meta.State) ([]meta.LogEntry, error) {
-	all, err := a.open(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return all.Tail(ctx, after)
-}
-
-// open opens the buckets that are not open yet.
-func (a *logArchive) open(ctx context.Context) (*segments.Archive, error) {
-	v, err := a.site.Volume(ctx)
-	if err != nil {
-		return nil, err
-	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.buckets == nil {
-		a.buckets = map[string]object.Store{}
-	}
-	var stores []object.Store
-	for _, id := range slices.Sorted(maps.Keys(v.Sites)) {
-		site := v.Sites[id]
-		if site.Bucket == "" {
-			continue
-		}
-		if a.buckets[site.Bucket] == nil {
-			s, err := a.c.openBucket(ctx, site.Bucket, site.Name, nil)
-			if err != nil {
-				return nil, err
-			}
-			a.buckets[site.Bucket] = s
-		}
-		stores = append(stores, a.buckets[site.Bucket])
-	}
-	return segments.NewArchive(v.ID, stores...)
-}
-
-func (a *logArchive) close() error {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	var errs []error
-	for _, s := range a.buckets {
-		errs = append(errs, s.Close())
-	}
-	return errors.Join(errs...)
 }
 
 // keepSourceLog archives the log of a mirror's source until ctx ends, when no client of the

@@ -41,7 +41,8 @@ type statusResult struct {
 	UsedBytes  uint64        `json:"used_bytes"`
 	UsedInodes uint64        `json:"used_inodes"`
 	redis.Summary
-	Mirrors    []meta.MirrorState `json:"mirrors,omitempty"` // as they told, at the source
+	Segments   *logSegments       `json:"log_segments,omitempty"` // of the log, where it is kept
+	Mirrors    []meta.MirrorState `json:"mirrors,omitempty"`      // as they told, at the source
 	Durability string             `json:"durability"`
 	Warnings   []string           `json:"warnings,omitempty"`
 	Sessions   []meta.Session     `json:"sessions"`
@@ -57,6 +58,7 @@ func (c *cli) status(ctx context.Context, addr string) (err error) {
 	if err != nil {
 		return explainMeta(err, addr, envMetaPassword)
 	}
+	r.Segments = c.logSegments(ctx, &r.Volume)
 	return c.print(r, r.write)
 }
 
@@ -70,7 +72,7 @@ func gatherStatus(ctx context.Context, e *redis.Engine) (*statusResult, error) {
 		return nil, err
 	}
 	r := &statusResult{
-		Volume: v, Position: state.Position, Site: v.Sites[firstSite].Name,
+		Volume: v, Position: state.Position, Site: v.Sites[v.FirstSite()].Name,
 		UsedBytes: state.Usage.Bytes, UsedInodes: state.Usage.Inodes, Role: roleName(state.Role),
 	}
 	info, err := mirror.Of(ctx, e)
@@ -158,9 +160,12 @@ func (r *statusResult) write(out io.Writer) {
 func (r *statusResult) writeKept(row func(name, format string, args ...any)) {
 	switch {
 	case r.LogRecords > 0:
-		row("log", "%d records, from %s on", r.LogRecords, r.LogFirst)
+		row("log", "%d records, from %s on, %s of memory", r.LogRecords, r.LogFirst, formatBytes(r.LogMemory))
 	default:
 		row("log", "empty")
+	}
+	if s := r.Segments; s != nil {
+		row("", "%s", s)
 	}
 	for _, m := range r.Mirrors {
 		row("mirror", "%s, %s, at %s, %d records behind, heard of at %s", m.Name, m.State, m.Applied,

@@ -139,7 +139,7 @@ func (c *cli) openVolume(ctx context.Context, addr string, opts volumeOptions) (
 		return nil, hintf(fmt.Errorf("%w that is complete: what is at %s was not loaded to the end", meta.ErrNoVolume, redis.Redact(addr)),
 			"mirrorfs load FILE %s loads it anew", redis.Redact(addr))
 	case errors.Is(err, mirror.ErrNotMirror):
-		v.Home = firstSite
+		v.Home = v.Settings.FirstSite()
 	case err != nil:
 		return nil, explainMeta(err, addr, envMetaPassword)
 	case state.Role == meta.RoleSource || state.Role == meta.RoleFenced: // it was a mirror once

@@ -107,9 +107,12 @@ type Summary struct {
 	ID       string        `json:"id"`
 	Position meta.Position `json:"position"` // the state that it holds
 	Created  time.Time     `json:"created"`
-	Used     meta.Usage    `json:"used"`
-	Counts   Counts        `json:"counts"`
-	Bytes    int64         `json:"bytes"` // of the dump
+	// Latest is when the last change was made while it was written, if there was one; known
+	// to those who read it.
+	Latest time.Time  `json:"latest,omitzero"`
+	Used   meta.Usage `json:"used"`
+	Counts Counts     `json:"counts"`
+	Bytes  int64      `json:"bytes"` // of the dump
 }
 
 // DamagedError says where a dump is damaged, cut short, or no dump at all.

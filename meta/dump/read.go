@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"time"
 
 	"github.com/klauspost/compress/zstd"
 
@@ -47,6 +48,7 @@ type loader struct {
 	opts   *Options
 	header header
 	state  meta.State // after the last record
+	latest time.Time  // when that was made
 	counts Counts
 }
 
@@ -71,14 +73,24 @@ func read(ctx context.Context, r io.Reader, open func(context.Context, meta.Volu
 		}
 	}
 	if l.to != nil {
-		if err := l.to.BecomeSource(ctx, l.state); err != nil {
+		if err := l.finish(ctx); err != nil {
 			return Summary{}, err
 		}
 	}
 	return Summary{
-		Volume: l.header.Volume.Name, ID: l.header.Volume.ID, Position: l.state.Position, Created: l.header.Created,
+		Volume: l.header.Volume.Name, ID: l.header.Volume.ID, Position: l.state.Position, Created: l.header.Created, Latest: l.latest,
 		Used: l.state.Usage, Counts: l.counts, Bytes: in.offset,
 	}, nil
+}
+
+// finish makes the target a source, where Options.Continue leaves it.
+func (l *loader) finish(ctx context.Context) (err error) {
+	if l.opts.Continue != nil {
+		if l.state, err = l.opts.Continue(ctx, l.to, l.state); err != nil {
+			return err
+		}
+	}
+	return l.to.BecomeSource(ctx, l.state)
 }
 
 // begin reads the first part.
@@ -145,9 +157,11 @@ func (l *loader) log(ctx context.Context, b []byte) error {
 	}
 	from := l.state
 	for i := range entries {
-		if _, err := advance(&l.state, &entries[i]); err != nil {
+		rec, err := advance(&l.state, &entries[i])
+		if err != nil {
 			return l.in.damaged(err)
 		}
+		l.latest = time.Unix(0, rec.Time).UTC()
 	}
 	l.counts.Records += uint64(len(entries))
 	if l.to == nil {

@@ -33,6 +33,9 @@ type Options struct {
 	// Damaged, if not nil, is called for inodes whose value cannot be decoded, which are then
 	// left out of what Copy gives. Otherwise they are an error.
 	Damaged func(ino meta.Ino, err error)
+	// Continue, if not nil, is called by Load when a target stands at the state of the dump, and before
+	// it becomes a source: it may apply what followed. It returns where the target stands then.
+	Continue func(ctx context.Context, to Target, at meta.State) (meta.State, error)
 	// Program is written down as what made the dump.
 	Program string
 	// Progress, if not nil, is told how many inodes are done, and of how many.

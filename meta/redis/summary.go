@@ -15,6 +15,8 @@ type Summary struct {
 	// LogRecords are in the log, from LogFirst on.
 	LogRecords int64         `json:"log_records"`
 	LogFirst   meta.Position `json:"log_first"`
+	// LogMemory is about how many bytes of the server's memory they take.
+	LogMemory int64 `json:"log_memory_bytes"`
 	// Orphans are deleted and not purged, Freed is how many changes freed slices that are
 	// not reclaimed; each since the oldest, the zero time when there is none.
 	Orphans      int64     `json:"orphans"`
@@ -64,6 +66,9 @@ func (e *Engine) Summary(ctx context.Context) (Summary, error) {
 		if s.LogFirst, err = meta.ParsePosition(m[0].ID); err != nil {
 			return s, e.fail(ctx, meta.Error{Op: "summary", Name: e.volume}, err)
 		}
+	}
+	if _, s.LogMemory, err = e.logSize(ctx); err != nil {
+		return s, e.fail(ctx, meta.Error{Op: "summary", Name: e.volume}, err)
 	}
 	// A managed server may refuse this, and is asked for nothing else then.
 	if info = e.client.Info(ctx); info.Err() == nil {

@@ -167,7 +167,11 @@ func (w *writer) anchor(ctx context.Context) error {
 	if err := w.opts.Log.SetArchived(ctx, w.at, start); err != nil {
 		return err
 	}
-	w.opts.Logger.WarnContext(ctx, "the log is archived anew from its oldest record", slog.String("after", start.Position.String()))
+	level := slog.LevelWarn
+	if w.at == (meta.Archived{}) {
+		level = slog.LevelInfo
+	}
+	w.opts.Logger.Log(ctx, level, "the log is archived from its oldest record on", slog.String("after", start.Position.String()))
 	w.at, w.end, w.entries, w.bytes = start, start, nil, 0
 	return nil
 }
