@@ -89,6 +89,7 @@ func (l *lane) fact() string {
 type dataPlan struct {
 	Lanes     []lane
 	Sites     map[uint8]meta.Site
+	Origins   map[uint8]meta.Site // of the volume that this one was restored from
 	Source    uint8
 	Block     int // bytes
 	Bandwidth int64
@@ -228,6 +229,13 @@ func (c *carrier) open(ctx context.Context, p *dataPlan) (map[uint8]object.Store
 		}
 		buckets[id] = s
 	}
+	for id, site := range p.Origins {
+		s, err := c.cfg.Open(ctx, site)
+		if err != nil {
+			return buckets, fmt.Errorf("bucket of site %s, from which this volume was restored: %w", site.Name, err)
+		}
+		buckets[id] = NewOriginStore(s, func(home uint8) bool { return p.Origins[home].Bucket != "" })
+	}
 	return buckets, nil
 }
 
@@ -298,7 +306,7 @@ func (r *runner) dataPlan(ctx context.Context) (dataPlan, error) {
 		return dataPlan{}, err
 	}
 	return dataPlan{
-		Lanes: lanesOf(&info, v.Sites, local), Sites: v.Sites, Source: info.SourceSite, Block: v.BlockBytes, Bandwidth: info.Bandwidth,
+		Lanes: lanesOf(&info, v.Sites, local), Sites: v.Sites, Origins: v.Origins, Source: info.SourceSite, Block: v.BlockBytes, Bandwidth: info.Bandwidth,
 	}, nil
 }
 

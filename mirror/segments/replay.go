@@ -47,10 +47,7 @@ var ErrNotReached = errors.New("the log does not reach so far")
 // wanted that is not there; of a time, AtEnd says that more may have happened before it.
 func Replay(ctx context.Context, to Target, from meta.State, limit Limit, sources ...Records) (Replayed, error) {
 	r := Replayed{State: from}
-	for {
-		if !limit.Position.IsZero() && !r.State.Position.Before(limit.Position) {
-			break
-		}
+	for limit.Position.IsZero() || r.State.Position.Before(limit.Position) {
 		entries, err := next(ctx, r.State, sources)
 		if errors.Is(err, meta.ErrGap) {
 			r.AtEnd = true
