@@ -65,6 +65,8 @@ func appendOther(b []byte, e *Effect) []byte {
 		b = appendName(b, e.Name)
 	case EffectReply:
 		b = appendBytes(binary.BigEndian.AppendUint16(binary.BigEndian.AppendUint64(b, uint64(e.Session)), e.Slot), e.Value)
+	case EffectMarks:
+		b = appendBytes(append48(b, e.Seq), e.Value)
 	case EffectQuota:
 		b = appendQuota(append48(b, uint64(e.Quota.Dir)), &e.Quota)
 	case EffectQuotaGone:
@@ -239,6 +241,8 @@ func (d *decoder) otherEffect(e *Effect) {
 		e.Name = d.name()
 	case EffectReply:
 		e.Session, e.Slot, e.Value = SessionID(d.u64()), d.u16(), d.bytes()
+	case EffectMarks:
+		e.Seq, e.Value = d.u48(), d.bytes()
 	case EffectQuota:
 		dir, value := d.ino(), d.variable(quotaBytes)
 		if d.err == nil {

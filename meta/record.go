@@ -52,7 +52,8 @@ const (
 	EffectSessionGone  EffectKind = 's' // Session
 	EffectSetting      EffectKind = 'V' // Name, Value
 	EffectSettingGone  EffectKind = 'v' // Name
-	EffectReply        EffectKind = 'P' // Session, Slot, Value: a kept reply; in scans only
+	EffectReply        EffectKind = 'P' // Session, Slot, Value: a kept reply, empty deletes it; in scans only
+	EffectMarks        EffectKind = 'K' // Seq: a group of slices, Value: their marks, empty deletes them; when sites are compared only
 	EffectQuota        EffectKind = 'Q' // Quota
 	EffectQuotaGone    EffectKind = 'q' // Ino
 	EffectNames        EffectKind = 'H' // Ino, Parent, Count: names of a file in a directory, of one that has names in several; 0 deletes the row

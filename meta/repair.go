@@ -12,7 +12,7 @@ type Repair struct {
 	// EffectOrphan, EffectOrphanGone, EffectFreed, EffectSliceWritten and EffectQuota.
 	Expect []Effect
 	// Effects are rows to set and delete, at most MaxRepairEffects, those of inodes
-	// first. Of kept replies there is none, and whoever sets or deletes an entry sets or
+	// first. Of kept replies and marks there is none, and whoever sets or deletes an entry sets or
 	// expects the inode of its directory.
 	Effects []Effect
 	// Free are slices to be freed by this change.
@@ -72,7 +72,7 @@ func checkRepair(c *Repair) syscall.Errno {
 			if !known[e.Parent] {
 				return syscall.EINVAL
 			}
-		case EffectReply:
+		case EffectReply, EffectMarks:
 			return syscall.EINVAL
 		default:
 			inodes = false

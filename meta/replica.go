@@ -43,6 +43,7 @@ type MirrorState struct {
 // Source is what a mirror reads: the log and a scan of all tables. Both the
 // source's engine and a mirror's own (for a mirror fed by a mirror) have it.
 type Source interface {
+	Comparer
 	State(ctx context.Context) (State, error)
 	Volume(ctx context.Context) (Volume, error)
 	// Tail returns the entries after a position in order: at most limit, at least
@@ -77,11 +78,17 @@ type Source interface {
 
 // Replica is what a mirror writes. Its metadata changes by nothing else.
 type Replica interface {
+	Comparer
 	State(ctx context.Context) (State, error)
 	// Reset empties the replica, makes it RoleBootstrapping, and notes from which
 	// state of the source the copy begins. It refuses (ErrReadOnly) on a source.
 	Reset(ctx context.Context, v Volume, from State) error
-	// Load writes a batch of a Scan. Only between Reset and the end of bootstrap.
+	// Rebase is Reset that keeps all rows: what differs from the source's is to be mended by
+	// Load, and then the log replayed from the state given. The replica's own log is
+	// emptied, as it may not be the source's.
+	Rebase(ctx context.Context, from State) error
+	// Load writes rows, as Scan and Rows give them, or deletes some. Only between Reset or
+	// Rebase and the end of bootstrap.
 	Load(ctx context.Context, effects []byte) error
 	// Apply replays entries and moves the position, in one step, and returns the
 	// new state. It checks that the first follows the state given, which

@@ -58,6 +58,7 @@ func sampleEffects() []meta.Effect {
 		{Kind: meta.EffectSetting, Name: "volume", Value: []byte(`{}`)},
 		{Kind: meta.EffectSettingGone, Name: ""},
 		{Kind: meta.EffectReply, Session: 1, Slot: 1<<16 - 1, Value: []byte("reply")},
+		{Kind: meta.EffectMarks, Seq: 1<<48 - 1, Value: []byte{0, 0x80}},
 		{Kind: meta.EffectQuota, Quota: meta.Quota{
 			Dir: meta.MaxIno, Limit: meta.Usage{Bytes: 1<<56 - 1, Inodes: 1<<48 - 1}, Used: meta.Usage{Bytes: 1 << 55, Inodes: 7},
 			Next: 1, End: meta.MaxIno,

@@ -22,6 +22,8 @@ type claim struct {
 	// Target is set when everything was copied: the site is exact once it has
 	// replayed the log to there.
 	Target meta.Position `json:"target"`
+	// Mending is set when the rows of the site are to be compared and mended, not copied.
+	Mending mending `json:"mending,omitzero"`
 }
 
 // bootstrap returns where the site stands, and to where the log must be replayed
@@ -43,18 +45,18 @@ func (r *runner) bootstrap(ctx context.Context, src Upstream) (meta.State, meta.
 		state, err := r.cfg.Replica.State(ctx)
 		return state, done.Target, err
 	}
-	from, err := src.State(ctx)
-	if err != nil {
-		return meta.State{}, meta.Position{}, atSource(err)
+	if mine.Mending.On {
+		return r.complete(ctx, src, &mine, r.mend)
 	}
-	if from.Role != meta.RoleSource && from.Role != meta.RoleMirror {
-		return meta.State{}, meta.Position{}, r.checkHead(ctx, src, from)
-	}
-	r.cfg.Logger.InfoContext(ctx, "copying all metadata of the source", slog.String("from", from.Position.String()))
-	if err := r.cfg.Replica.Reset(ctx, v, from); err != nil {
-		return meta.State{}, meta.Position{}, err
-	}
-	if err := r.copyAll(ctx, src, &mine); err != nil {
+	return r.complete(ctx, src, &mine, func(ctx context.Context, src Upstream, mine *claim) error {
+		return r.copyFrom(ctx, src, v, mine)
+	})
+}
+
+// complete makes the rows of the site those of the source and notes from which position on they are
+// exact.
+func (r *runner) complete(ctx context.Context, src Upstream, mine *claim, fill func(context.Context, Upstream, *claim) error) (meta.State, meta.Position, error) {
+	if err := fill(ctx, src, mine); err != nil {
 		return meta.State{}, meta.Position{}, err
 	}
 	head, err := src.State(ctx)
@@ -62,11 +64,27 @@ func (r *runner) bootstrap(ctx context.Context, src Upstream) (meta.State, meta.
 		return meta.State{}, meta.Position{}, atSource(err)
 	}
 	mine.Target = head.Position
-	if err := r.renew(ctx, &mine); err != nil {
+	if err := r.renew(ctx, mine); err != nil {
 		return meta.State{}, meta.Position{}, err
 	}
 	state, err := r.cfg.Replica.State(ctx)
 	return state, mine.Target, err
+}
+
+// copyFrom empties the site and copies all rows.
+func (r *runner) copyFrom(ctx context.Context, src Upstream, v meta.Volume, mine *claim) error {
+	from, err := src.State(ctx)
+	if err != nil {
+		return atSource(err)
+	}
+	if from.Role != meta.RoleSource && from.Role != meta.RoleMirror {
+		return r.checkHead(ctx, src, from)
+	}
+	r.cfg.Logger.InfoContext(ctx, "copying all metadata of the source", slog.String("from", from.Position.String()))
+	if err := r.cfg.Replica.Reset(ctx, v, from); err != nil {
+		return err
+	}
+	return r.copyAll(ctx, src, mine)
 }
 
 // acquire waits until nobody else makes the copy and takes it over. It returns
@@ -86,17 +104,26 @@ func (r *runner) acquire(ctx context.Context, mine *claim) (claim, error) {
 		case c.Owner == mine.Owner:
 			return claim{}, nil
 		case c.Owner == 0 || time.Since(since) > r.cfg.ClaimTTL:
+			mine.Mending = c.Mending
 			if err := r.writeClaim(ctx, mine); err != nil {
 				return claim{}, err
 			}
 		default:
-			r.progress.copying("another runner is making the first copy")
+			r.progress.copying(who(&c))
 		}
 		// Of two that take it at once the later one has it, and both see that.
 		if err := pause(ctx, r.cfg.Jitter(r.cfg.ClaimTTL/20)); err != nil {
 			return claim{}, err
 		}
 	}
+}
+
+// who says what the owner of a claim does.
+func who(c *claim) string {
+	if c.Mending.On {
+		return "a repair is under way"
+	}
+	return "another runner is making the first copy"
 }
 
 func (r *runner) readClaim(ctx context.Context) (claim, error) {
@@ -174,21 +201,7 @@ func (r *runner) copyAll(ctx context.Context, src Upstream, mine *claim) error {
 // scan reads one part, and outlasts a lost link: a copy of days is not begun
 // anew because of a cut.
 func (r *runner) scan(ctx context.Context, src Upstream, cursor meta.Cursor) (meta.Batch, error) {
-	backoff := r.backoff()
-	for {
-		b, err := src.Scan(ctx, cursor, r.cfg.ScanRows)
-		if err == nil {
-			r.progress.linkUp()
-			return b, nil
-		}
-		if !errors.Is(err, meta.ErrUnreachable) {
-			return b, atSource(err)
-		}
-		r.progress.linkLost(err)
-		if err := pause(ctx, backoff.next()); err != nil {
-			return b, err
-		}
-	}
+	return outlast(ctx, r, func() (meta.Batch, error) { return src.Scan(ctx, cursor, r.cfg.ScanRows) })
 }
 
 // copyAgain turns what would stall a mirror into a new copy while the first one
@@ -203,5 +216,8 @@ func (r *runner) copyAgain(ctx context.Context, err error) error {
 		return err
 	}
 	r.cfg.Logger.WarnContext(ctx, "the first copy cannot be completed: it begins anew", slog.String("reason", bad.reason))
+	if c, claimErr := r.readClaim(ctx); claimErr == nil && c.Mending.On {
+		return errors.Join(err, r.writeClaim(ctx, &claim{Mending: mending{On: true}}))
+	}
 	return errors.Join(err, r.cfg.Replica.SetLocal(ctx, map[string]string{localCopy: ""}))
 }

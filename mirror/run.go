@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"mirrorfs/meta"
+	"mirrorfs/mirror/compare"
 )
 
 // Config says what a runner stands on. Dial and Replica are needed.
@@ -121,6 +122,7 @@ type runner struct {
 	info     Info
 	progress *progress
 	metrics  *runnerMetrics
+	found    func([]compare.Difference) // told what a repair finds; may be nil
 }
 
 // ErrRemoved says that the mirror was removed at the source.

@@ -28,6 +28,9 @@ const (
 	localInfo   = "mirror" // JSON of Info
 	localRunner = "runner" // JSON of note
 	localCopy   = "copy"   // JSON of claim
+
+	localVerifying = "verifying" // JSON of verifying
+	localVerified  = "verified"  // JSON of Verified
 )
 
 // The data modes of a mirror.

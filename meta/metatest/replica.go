@@ -22,6 +22,9 @@ func RunReplica(t *testing.T, cfg Config) {
 	t.Run("FuzzyCopy", func(t *testing.T) {
 		newPlan(t, 1, 2, 1500).eachSeed(t, func(t *testing.T, seed uint64) { testFuzzyCopy(t, cfg, seed) })
 	})
+	t.Run("Compare", func(t *testing.T) {
+		newPlan(t, 1, 1, 1000).eachSeed(t, func(t *testing.T, seed uint64) { testCompare(t, cfg, seed) })
+	})
 	t.Run("Dump", func(t *testing.T) {
 		newPlan(t, 1, 2, 1500).eachSeed(t, func(t *testing.T, seed uint64) { testDump(t, cfg, seed) })
 	})

@@ -155,6 +155,9 @@ func (t *tables) applyOther(e *meta.Effect) {
 		}
 	case meta.EffectReply:
 		t.replies[slot{e.Session, e.Slot}] = slices.Clone(e.Value)
+		if len(e.Value) == 0 {
+			delete(t.replies, slot{e.Session, e.Slot})
+		}
 	}
 }
 

@@ -19,7 +19,7 @@ const (
 	functionPrefix = libraryName + "_"
 	// libraryRevision rises with each change of lua/: a client replaces an older library
 	// and leaves a newer one alone.
-	libraryRevision = 26
+	libraryRevision = 28
 )
 
 // library is the source of all functions. A file sees the locals of those before it.
@@ -28,7 +28,7 @@ func library() (string, error) {
 	b.WriteString("#!lua name=" + libraryName + "\n")
 	for _, name := range []string{
 		"base", "dirs", "change", "quota", "acl", "extents", "content", "links", "attr", "names", "rename", "count", "sessions",
-		"trash", "read", "scan", "apply", "repair", "replica", "ranges", "locks", "claims",
+		"trash", "read", "scan", "apply", "repair", "replica", "compare", "ranges", "locks", "claims",
 	} {
 		text, err := luaFiles.ReadFile("lua/" + name + ".lua")
 		if err != nil {

@@ -180,8 +180,18 @@ end
 
 function E.P(run, s, i)
   local n = read('>I4', s, i + 10)
-  T.put_reply(run.p, sub(s, i, i + 9), sub(s, i + 14, i + 13 + n))
+  if n > 0 then
+    T.put_reply(run.p, sub(s, i, i + 9), sub(s, i + 14, i + 13 + n))
+  else
+    T.del_reply(run.p, sub(s, i, i + 9))
+  end
   return i + 14 + n
+end
+
+function E.K(run, s, i)
+  local g, n = read('>I6I4', s, i)
+  T.put_marks(run.p, g, sub(s, i + 10, i + 9 + n))
+  return i + 10 + n
 end
 
 function E.N(run, s, i)

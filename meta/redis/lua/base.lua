@@ -177,6 +177,15 @@ function T.knows(p, slice)
   return call('GETBIT', p .. 'k' .. (slice - f) / 32768, f) == 1
 end
 
+-- put_marks sets which slices of a group are known.
+function T.put_marks(p, g, marks)
+  if marks == '' then
+    call('DEL', p .. 'k' .. dec(g))
+  else
+    call('SET', p .. 'k' .. dec(g), marks)
+  end
+end
+
 -- rank_after returns the place in a sorted set of times of the first member that comes after
 -- a time (ms) and a number, with which members begin (I6).
 function T.rank_after(key, ms, n)
@@ -332,5 +341,6 @@ function T.del_session(p, session)
 end
 
 function T.put_reply(p, session_slot, value) call('HSET', p .. 'v', 'r' .. session_slot, value) end
+function T.del_reply(p, session_slot) call('HDEL', p .. 'v', 'r' .. session_slot) end
 function T.put_setting(p, name, value) call('HSET', p .. 'cfg', name, value) end
 function T.del_setting(p, name) call('HDEL', p .. 'cfg', name) end

@@ -26,6 +26,18 @@ define('reset_end', function(keys, args)
   return 1
 end)
 
+-- rebase, of what may differ from the source in any row: the state to begin from. What is not
+-- right in it is mended by load, and nobody reads it until then.
+define('rebase', function(keys, args)
+  local state, err = state_of(keys, 'MBF')
+  if not state then return err end
+  local p = sub(keys[1], 1, -2)
+  call('HSET', keys[1], 'state', sub(args[1], 1, 53) .. 'B' .. char(T.quota_flags(p)) .. '\0\0\0\0\0')
+  call('HDEL', p .. 'local', 'apply')
+  call('UNLINK', p .. 'log')
+  return 1
+end)
+
 -- become_source makes what was loaded a source: position and chain of where it must be, 28
 -- bytes. A call that is sent again finds it done.
 define('become_source', function(keys, args)
