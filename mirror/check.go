@@ -9,7 +9,10 @@ import (
 	"mirrorfs/mirror/segments"
 )
 
-const newCopy = "for a new copy, run `mirrorfs mirror remove` and `mirrorfs mirror add`"
+const (
+	newCopy = "for a new copy, run `mirrorfs mirror remove` and `mirrorfs mirror add`"
+	mendIt  = "run `mirrorfs mirror repair`, which copies only what differs"
+)
 
 func noVolume(err error) *stallError {
 	return &stallError{state: StateStalled, err: err, reason: "the source's address answers, but holds no volume: its metadata was lost or it is another server; restore it, and this mirror goes on"}
@@ -54,9 +57,9 @@ func (r *runner) checkHead(ctx context.Context, src Upstream, here meta.State) e
 	case s.Role == meta.RoleBootstrapping:
 		return atSource(errors.New("its own first copy is not complete"))
 	case s.Position.Before(here.Position):
-		return stall(meta.ErrDiverged, "the source stands at %s, behind the %s that was applied here: it lost the end of its log or was restored from an older state; restore the newer state there, and this mirror goes on, or, %s", s.Position, here.Position, newCopy)
+		return stall(meta.ErrDiverged, "the source stands at %s, behind the %s that was applied here: it lost the end of its log or was restored from an older state; restore the newer state there, and this mirror goes on, or, %s", s.Position, here.Position, mendIt)
 	case s.Position == here.Position && s.Chain != here.Chain:
-		return stall(meta.ErrDiverged, "the source's log differs from what was applied here although both stand at %s: it lost the end of its log and went on; restore the right state there, or, %s", s.Position, newCopy)
+		return stall(meta.ErrDiverged, "the source's log differs from what was applied here although both stand at %s: it lost the end of its log and went on; restore the right state there, or, %s", s.Position, mendIt)
 	}
 	return nil
 }
@@ -70,7 +73,7 @@ func (r *runner) explainTail(ctx context.Context, src Upstream, after meta.State
 		if worse := r.checkHead(ctx, src, after); worse != nil {
 			return worse
 		}
-		return stall(err, "the source's log does not continue after %s: the records that follow were trimmed or lost; %s", after.Position, newCopy)
+		return stall(err, "the source's log does not continue after %s: the records that follow were trimmed or lost; %s", after.Position, mendIt)
 	case errors.Is(err, meta.ErrNoVolume):
 		return noVolume(err)
 	default:
@@ -103,11 +106,11 @@ func inspect(entries []meta.LogEntry, after meta.State) (good []record, end meta
 	good = make([]record, 0, len(entries))
 	for _, e := range entries {
 		if e.Position.Seq != after.Position.Seq+1 || e.Position.Epoch < after.Position.Epoch {
-			return good, after, stall(meta.ErrGap, "the source's log goes from %s to %s: records between them are missing; %s", after.Position, e.Position, newCopy)
+			return good, after, stall(meta.ErrGap, "the source's log goes from %s to %s: records between them are missing; %s", after.Position, e.Position, mendIt)
 		}
 		chain, ok := meta.CheckChain(after.Chain, e.Raw)
 		if !ok {
-			return good, after, stall(meta.ErrDiverged, "the record %s of the source fails its checksum: the log was damaged, or differs from what was applied here; restore the right record there, and this mirror goes on, or, %s", e.Position, newCopy)
+			return good, after, stall(meta.ErrDiverged, "the record %s of the source fails its checksum: the log was damaged, or differs from what was applied here; restore the right record there, and this mirror goes on, or, %s", e.Position, mendIt)
 		}
 		decoded, err := meta.DecodeRecord(e.Raw)
 		if err != nil {

@@ -178,7 +178,7 @@ func (r *runner) apply(ctx context.Context, state meta.State, records []record, 
 
 func explainApply(state meta.State, err error) error {
 	if errors.Is(err, meta.ErrGap) || errors.Is(err, meta.ErrDiverged) {
-		return stall(err, "this site refuses what the source's log has after %s: %v; %s", state.Position, err, newCopy)
+		return stall(err, "this site refuses what the source's log has after %s: %v; %s", state.Position, err, mendIt)
 	}
 	return err
 }

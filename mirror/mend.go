@@ -19,6 +19,10 @@ type mending struct {
 	On    bool   `json:"on,omitempty"`
 	Based bool   `json:"based,omitempty"`
 	Place string `json:"place,omitempty"` // in hex digits: names are in it
+	// NextIno and NextSlice are those of the state that the repair began from. While it goes on, the site's
+	// own stand if they are higher, for it may have rows of numbers that the source has not given yet.
+	NextIno   meta.Ino `json:"next_ino,omitempty"`
+	NextSlice uint64   `json:"next_slice,omitempty"`
 	Repaired
 }
 
@@ -72,7 +76,12 @@ func (r *runner) mend(ctx context.Context, src Upstream, mine *claim) error {
 		}
 		r.progress.copying(fmt.Sprintf("repairing: %d rows compared, %d copied, %d removed", mine.Mending.Compared, mine.Mending.Copied, mine.Mending.Removed))
 	}
-	return nil
+	here, err := r.cfg.Replica.State(ctx)
+	if err != nil {
+		return err
+	}
+	here.NextIno, here.NextSlice = mine.Mending.NextIno, mine.Mending.NextSlice
+	return r.cfg.Replica.Rebase(ctx, here)
 }
 
 // rebase makes the site stand where the source does, whatever its rows are. The source keeps its
@@ -96,10 +105,17 @@ func (r *runner) rebase(ctx context.Context, src Upstream, mine *claim) error {
 	if from.Role != meta.RoleSource && from.Role != meta.RoleMirror {
 		return r.checkHead(ctx, src, from)
 	}
+	here, err := r.cfg.Replica.State(ctx)
+	if err != nil {
+		return err
+	}
+	mine.Mending.NextIno, mine.Mending.NextSlice = from.NextIno, from.NextSlice
+	from.NextIno, from.NextSlice = max(from.NextIno, here.NextIno), max(from.NextSlice, here.NextSlice)
 	r.cfg.Logger.InfoContext(ctx, "repairing: all rows are compared with the source's", slog.String("from", from.Position.String()))
 	if err := r.cfg.Replica.Rebase(ctx, from); err != nil {
 		return err
 	}
+	from.Role = meta.RoleBootstrapping
 	r.progress.stands(from)
 	mine.Mending.Based = true
 	return r.renew(ctx, mine)

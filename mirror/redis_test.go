@@ -132,15 +132,25 @@ func runUntilKilled(near, far string) error {
 	if err != nil {
 		return err
 	}
-	return mirror.Run(ctx, mirror.Config{
+	cfg := mirror.Config{
 		Dial:    func(ctx context.Context) (mirror.Upstream, error) { return redis.Open(ctx, far, quick()) },
 		Replica: replica, TailWait: 100 * time.Millisecond, ApplyRecords: 20, ScanRows: 50,
 		ReportInterval: 20 * time.Millisecond, BackoffMax: 100 * time.Millisecond, ClaimTTL: 200 * time.Millisecond,
-	})
+	}
+	if os.Getenv(runnerRepairs) == "" {
+		return mirror.Run(ctx, cfg)
+	}
+	open := cfg.Dial
+	cfg.Dial = func(ctx context.Context) (mirror.Upstream, error) {
+		src, err := open(ctx)
+		return &stuckSource{Upstream: src, pages: 10}, err
+	}
+	_, err = mirror.Repair(ctx, cfg, mirror.RepairOptions{})
+	return err
 }
 
-// startProcess runs a runner in a process of its own.
-func (s *redisSites) startProcess(t testing.TB) *exec.Cmd {
+// startProcess runs a runner in a process of its own, with more in its environment.
+func (s *redisSites) startProcess(t testing.TB, env ...string) *exec.Cmd {
 	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
@@ -148,6 +158,7 @@ func (s *redisSites) startProcess(t testing.TB) *exec.Cmd {
 	}
 	cmd := exec.Command(self)
 	cmd.Env = append(os.Environ(), runnerNear+"="+s.near, runnerFar+"="+s.farAddr)
+	cmd.Env = append(cmd.Env, env...)
 	cmd.Stderr = os.Stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := cmd.Start(); err != nil {

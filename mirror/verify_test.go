@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"mirrorfs/meta"
+	"mirrorfs/meta/redis"
 	"mirrorfs/mirror"
 	"mirrorfs/mirror/compare"
 )
@@ -17,8 +18,11 @@ import (
 // eachWorld runs a test on sites in memory and on sites in Redis.
 func eachWorld(t *testing.T, run func(t *testing.T, w *world)) {
 	t.Run("model", func(t *testing.T) { run(t, modelWorld(t)) })
-	t.Run("redis", func(t *testing.T) { run(t, redisWorld(t).world) })
+	t.Run("redis", func(t *testing.T) { run(t, patientWorld(t).world) })
 }
+
+// patientWorld is for tests without cuts: no call is given up soon.
+func patientWorld(t testing.TB) *redisSites { return redisWorldAt(t, redis.Options{}) }
 
 // verify compares the sites over the link.
 func (w *world) verify(t testing.TB, opts mirror.VerifyOptions) *mirror.VerifyReport {
@@ -204,7 +208,7 @@ func tamper(e meta.Effect, file, link meta.Ino) (meta.Effect, string, bool) {
 
 // A row or a counter that somebody changed in the source's Redis is found too.
 func TestPromise12CounterChangedOutsideTheLoggedTransaction(t *testing.T) {
-	s := redisWorld(t)
+	s := patientWorld(t)
 	e := session(t, s.local(t))
 	f := change(t, e, file(meta.RootIno, "f")).Node.Ino
 	change(t, e, meta.SetXattr{Ino: f, Name: "user.a", Value: []byte("v")})

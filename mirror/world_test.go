@@ -238,9 +238,11 @@ type churn struct {
 	e   meta.Engine
 	rng *rand.Rand
 	// mine makes its names its own.
-	mine  string
-	dirs  []meta.Ino
-	files []meta.Ino
+	mine string
+	// slices is how many slice numbers it uses; 0 is any.
+	slices uint64
+	dirs   []meta.Ino
+	files  []meta.Ino
 }
 
 func newChurn(e meta.Engine, rng *rand.Rand, mine string) *churn {
@@ -278,7 +280,11 @@ func (c *churn) next() meta.Change {
 	case 10:
 		return meta.SetXattr{Ino: ino, Name: "user." + name, Value: []byte(name)}
 	default:
-		e := meta.Extent{Pos: uint32(c.rng.IntN(1 << 20)), Len: 4096, Slice: 1 + c.rng.Uint64N(1<<30), Home: 1, Size: 4096}
+		slices := c.slices
+		if slices == 0 {
+			slices = 1 << 30
+		}
+		e := meta.Extent{Pos: uint32(c.rng.IntN(1 << 20)), Len: 4096, Slice: 1 + c.rng.Uint64N(slices), Home: 1, Size: 4096}
 		return meta.Commit{Ino: ino, Chunks: []meta.ChunkExtents{{Index: uint32(c.rng.IntN(3)), Extents: []meta.Extent{e}}}}
 	}
 }
