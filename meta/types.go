@@ -192,6 +192,8 @@ type Site struct {
 	ID     uint8  `json:"id"`
 	Name   string `json:"name"`
 	Bucket string `json:"bucket,omitempty"` // data address; empty when the site has none
+	// Shares says that the site uses the source's metadata and is no mirror.
+	Shares bool `json:"shares,omitempty"`
 }
 
 // Role is what a site's metadata may do.

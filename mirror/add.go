@@ -179,8 +179,8 @@ func registerSite(ctx context.Context, source Site, v meta.Volume, info *Info, o
 				return 0, fmt.Errorf("the volume has a site %q already: choose another name, or remove that mirror first (mirrorfs mirror remove)", info.Name)
 			}
 		}
-		if number == info.SourceSite {
-			return 0, fmt.Errorf("site %q is the source: choose another name", info.Name)
+		if number == info.SourceSite || s.Shares {
+			return 0, fmt.Errorf("site %q is the source, or uses its metadata: choose another name", info.Name)
 		}
 		return number, setSite(ctx, source, v, meta.Site{ID: number, Name: info.Name, Bucket: bucket}) // of an Add that was interrupted
 	}

@@ -699,3 +699,69 @@ func TestKeepingStoreNeedsANearBucket(t *testing.T) {
 		t.Error("made without a near bucket")
 	}
 }
+
+// A site that shares the source's metadata: what is written there and what is written at
+// the source comes into both buckets, and it is removed when nothing is there alone.
+func TestNearBucket(t *testing.T) {
+	dataWorlds(t, func(t *testing.T, d *dataWorld) {
+		all := []meta.Slice{d.write(t, meta.RootIno, "before", 1)}
+		var joining sync.WaitGroup
+		for range 3 { // mounts of the site that start at once
+			joining.Go(func() {
+				if s, err := mirror.AddNear(t.Context(), d.source, "rack", "mem://away"); err != nil || s.ID != 2 {
+					t.Errorf("add: %+v, %v", s, err)
+				}
+			})
+		}
+		joining.Wait()
+		for name, bucket := range map[string]string{"rack": "mem://other", "home": "mem://other", "other": "mem://away", "": "mem://other"} {
+			if _, err := mirror.AddNear(t.Context(), d.source, name, bucket); err == nil {
+				t.Errorf("site %q was added with %s", name, bucket)
+			}
+		}
+		if _, err := mirror.Add(t.Context(), d.source, d.near, mirror.AddOptions{SourceAddress: "redis://source/0", Name: "rack"}); err == nil {
+			t.Error("a mirror took the site's name")
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		cfg := *d.data(t).Data
+		cfg.Site = d.source.(mirror.DataSite)
+		go func() { done <- mirror.RunNear(ctx, 1, cfg) }()
+		defer func() {
+			cancel()
+			if err := <-done; err != nil {
+				t.Errorf("run: %v", err)
+			}
+		}()
+		all = append(all, d.write(t, meta.RootIno, "a", 1), d.write(t, meta.RootIno, "b", 2))
+		until(t, "all data in both buckets", func() bool {
+			st, err := mirror.GetStatus(t.Context(), d.source, mirror.StatusOptions{})
+			if err != nil || len(st.Mirrors) != 1 || st.Mirrors[0].Role != "near" {
+				t.Fatalf("status: %+v, %v", st, err)
+			}
+			data := st.Mirrors[0].Data
+			return data.CompleteTo == st.Position && data.BackTo == st.Position
+		})
+		d.mustHave(t, d.one, all...)
+		d.mustHave(t, d.two, all...)
+
+		d.one.down.Store(true)
+		late := d.write(t, meta.RootIno, "c", 2)
+		short, stop := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		defer stop()
+		if _, err := mirror.RemoveNear(short, d.source, "rack"); err == nil {
+			t.Error("removed with data only there")
+		}
+		d.one.down.Store(false)
+		if _, err := mirror.RemoveNear(t.Context(), d.source, "rack"); err != nil {
+			t.Fatal(err)
+		}
+		d.mustHave(t, d.one, late)
+		if v, err := d.source.Volume(t.Context()); err != nil || len(v.Sites) != 1 {
+			t.Errorf("sites left: %+v, %v", v.Sites, err)
+		}
+		if _, err := mirror.RemoveNear(t.Context(), d.source, "rack"); err == nil {
+			t.Error("removed twice")
+		}
+	})
+}

@@ -14,7 +14,7 @@ import (
 // Status is where a site stands, as `mirrorfs mirror status` prints it.
 type Status struct {
 	Volume string `json:"volume"`
-	Role   string `json:"role"` // "source" or "mirror"
+	Role   string `json:"role"` // "source", "mirror", or "near": a site with a bucket and the source's metadata
 	Site   string `json:"site"`
 	State  string `json:"state"`
 	Reason string `json:"reason"` // empty when all is well
@@ -101,8 +101,16 @@ func sourceStatus(ctx context.Context, site Site, v *meta.Volume, s meta.State, 
 	if err != nil {
 		return Status{}, err
 	}
+	local, err := site.Local(ctx)
+	if err != nil {
+		return Status{}, err
+	}
 	for _, number := range sortedSites(v) {
-		if number == own {
+		near := v.Sites[number]
+		if near.Shares {
+			st.Mirrors = append(st.Mirrors, nearStatus(v, &near, st.Position, local))
+		}
+		if number == own || near.Shares {
 			continue
 		}
 		st.Mirrors = append(st.Mirrors, seenMirror(ctx, site, v, number, acknowledged, s.Position, now))

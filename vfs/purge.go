@@ -40,7 +40,7 @@ func (fs *FS) reclaim(ctx context.Context, purger meta.Purger) error {
 	freed, ok := fs.engine.(meta.Reclaimer)
 	r, err := reclaim.New(reclaim.Options{
 		Meta: reclaiming{Engine: fs.engine, Purger: purger, Reclaimer: freed, fs: fs}, Blocks: fs.opts.Buckets,
-		Home: fs.opts.Home, Yield: true, Rate: fs.opts.ReclaimRate, Now: fs.opts.Now, Logger: fs.log,
+		Home: fs.opts.Source, Yield: true, Rate: fs.opts.ReclaimRate, Now: fs.opts.Now, Logger: fs.log,
 	})
 	if err != nil {
 		return err

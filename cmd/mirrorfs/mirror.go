@@ -111,7 +111,7 @@ func (c *cli) mirrorAdd(ctx context.Context, sourceAddr, mirrorAddr string, opts
 }
 
 func newMirrorRemoveCommand(c *cli) *cobra.Command {
-	timeout := drainTimeout
+	timeout, site := drainTimeout, ""
 	cmd := &cobra.Command{
 		Use:   "remove MIRROR_META",
 		Short: "End a mirror: the source keeps its log for it no longer",
@@ -119,11 +119,20 @@ func newMirrorRemoveCommand(c *cli) *cobra.Command {
 trimmed. What the mirror holds stays readable and changes no more; mirror add makes
 a new copy. It can be repeated. The source must answer. Unmount the mirror's mounts
 first. Of a mirror in data mode full it waits, for --timeout, until everything that
-was written there is in the source's bucket: its runner must be running.`,
+was written there is in the source's bucket: its runner must be running.
+
+With --site it ends a site that shares the source's META and has a bucket of its own
+(mount --near-bucket); give the source's META.`,
 		Example: "  mirrorfs mirror remove redis://redis.b.example/0",
 		Args:    exactArgs("MIRROR_META"),
-		RunE:    func(cmd *cobra.Command, args []string) error { return c.mirrorRemove(cmd.Context(), args[0], timeout) },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if site != "" {
+				return c.nearRemove(cmd.Context(), args[0], site, timeout)
+			}
+			return c.mirrorRemove(cmd.Context(), args[0], timeout)
+		},
 	}
+	cmd.Flags().StringVar(&site, "site", "", "name of a site that shares the source's META")
 	cmd.Flags().DurationVar(&timeout, "timeout", timeout, "longest wait for data that is being copied")
 	return cmd
 }

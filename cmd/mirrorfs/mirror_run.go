@@ -8,11 +8,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"mirrorfs/chunk"
-	"mirrorfs/meta"
 	"mirrorfs/meta/redis"
 	"mirrorfs/mirror"
-	"mirrorfs/object"
 )
 
 // mirrorRunOptions are the flags of mirror run.
@@ -33,7 +30,10 @@ not be gone over, such as a gap in the log, stalls the mirror: see mirror status
 
 Of a mirror in data mode full it also copies all data into the mirror's bucket, in
 the order of the log, and what was written at the mirror into the source's bucket. So
-it must reach both buckets. Of several that run, one copies.`,
+it must reach both buckets. Of several that run, one copies.
+
+Given the source's META, it copies for the sites that share that and have a bucket of
+their own (mount --near-bucket).`,
 		Example: "  mirrorfs mirror run redis://redis.b.example/0 --metrics :9567\n  mirrorfs mirror run redis://redis.b.example/0 --bandwidth 10MiB",
 		Args:    exactArgs("MIRROR_META"),
 		RunE:    func(cmd *cobra.Command, args []string) error { return c.mirrorRun(cmd.Context(), args[0], opts) },
@@ -49,6 +49,9 @@ func (c *cli) mirrorRun(ctx context.Context, addr string, opts mirrorRunOptions)
 		return err
 	}
 	site, info, err := c.openMirror(ctx, addr)
+	if errors.Is(err, mirror.ErrNotMirror) {
+		return c.nearRun(ctx, addr, opts, reg, err)
+	}
 	if err != nil {
 		return err
 	}
@@ -76,12 +79,7 @@ func (c *cli) mirrorRun(ctx context.Context, addr string, opts mirrorRunOptions)
 			}
 			return e, nil
 		},
-		Data: &mirror.DataConfig{
-			Site: site, Objects: blockObjects, Check: chunk.CheckObject, Limit: limit, Logger: c.log, Metrics: reg,
-			Open: func(ctx context.Context, s meta.Site) (object.Store, error) {
-				return c.openBucket(ctx, s.Bucket, s.Name, reg)
-			},
-		},
+		Data:    c.dataConfig(site, limit, reg),
 		Replica: site, Archive: archive, Logger: c.log, Metrics: reg,
 	})
 	c.log.InfoContext(context.WithoutCancel(ctx), "mirror stopped", slog.String("site", info.Name))

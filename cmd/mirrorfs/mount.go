@@ -27,6 +27,8 @@ type mountOptions struct {
 	atime           string
 	metrics         string
 	maxLag          time.Duration
+	nearBucket      string
+	site            string
 	attrTimeout     time.Duration
 	entryTimeout    time.Duration
 	negativeTimeout time.Duration
@@ -80,6 +82,8 @@ opening the file.`,
 	f.StringVar(&opts.subdir, "subdir", "", "show this directory of the volume as the root")
 	f.StringVar(&opts.metrics, "metrics", "", "serve Prometheus metrics and profiles on this address, for example :9567")
 	f.DurationVar(&opts.maxLag, "max-lag", 0, "at a mirror: read from the source while the mirror is further behind (0: never)")
+	f.StringVar(&opts.nearBucket, "near-bucket", "", "at a site that uses the source's META: a bucket of its own, which is read first and takes what is written here; mirrorfs mirror run META copies")
+	f.StringVar(&opts.site, "site", "", "name of that site")
 	f.DurationVar(&opts.attrTimeout, "attr-timeout", time.Second, "for how long the kernel may keep attributes (0: not at all)")
 	f.DurationVar(&opts.entryTimeout, "entry-timeout", time.Second, "for how long the kernel may keep names (0: not at all)")
 	f.DurationVar(&opts.negativeTimeout, "negative-timeout", 0, "for how long the kernel may believe that a name does not exist")
@@ -108,6 +112,9 @@ func (o *mountOptions) validate() error {
 		if d.value < 0 {
 			return usagef("--%s %v: want a time of 0 or more", d.flag, d.value)
 		}
+	}
+	if (o.nearBucket == "") != (o.site == "") {
+		return usagef("--near-bucket BUCKET and --site NAME go together")
 	}
 	if o.atime != "off" && o.atime != "relatime" {
 		return usagef("--atime %s: want off or relatime", o.atime)
@@ -174,7 +181,7 @@ func (r *mountResult) write(w io.Writer) {
 // when the mount answers.
 func (c *cli) mount(ctx context.Context, addr, dir string, opts mountOptions, ready func() error) (err error) {
 	reg := newRegistry()
-	v, err := c.openVolume(ctx, addr, volumeOptions{MaxLag: opts.maxLag, Metrics: reg})
+	v, err := c.openVolume(ctx, addr, volumeOptions{MaxLag: opts.maxLag, NearBucket: opts.nearBucket, NearSite: opts.site, Metrics: reg})
 	if err != nil {
 		return err
 	}

@@ -87,7 +87,10 @@ type volumeOptions struct {
 	MaxLag time.Duration
 	// ChangeTimeout bounds a change sent from a mirror; 0 is 10 s.
 	ChangeTimeout time.Duration
-	Metrics       prometheus.Registerer
+	// NearBucket and NearSite are of a site that has a bucket of its own, and META in
+	// common with the source.
+	NearBucket, NearSite string
+	Metrics              prometheus.Registerer
 }
 
 // volume is a volume opened for use by programs, whatever site META is of: what
@@ -98,7 +101,9 @@ type volume struct {
 	Settings meta.Volume
 	// Home is the site whose bucket takes new slices.
 	Home uint8
-	// Site is where META is.
+	// Source is the site that orders changes.
+	Source uint8
+	// Site is where META is, or the near site.
 	Site   meta.Site
 	Mirror bool
 
@@ -151,9 +156,14 @@ func (c *cli) openVolume(ctx context.Context, addr string, opts volumeOptions) (
 			return nil, err
 		}
 	}
-	v.Site = v.Settings.Sites[v.Home]
+	v.Source, v.Site = v.Home, v.Settings.Sites[v.Home]
 	if v.Mirror {
-		v.Site = meta.Site{ID: info.Site, Name: info.Name}
+		v.Source, v.Site = info.SourceSite, meta.Site{ID: info.Site, Name: info.Name}
+	}
+	if opts.NearBucket != "" {
+		if err := c.joinNear(ctx, v, opts); err != nil {
+			return nil, err
+		}
 	}
 	keep := v.Mirror && info.Mode == mirror.ModeKeep
 	if v.bucket = v.Site.ID; v.Mirror && info.Mode == mirror.ModeDemand {

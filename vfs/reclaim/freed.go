@@ -77,7 +77,7 @@ func (r *Reclaimer) Freed(ctx context.Context) error {
 }
 
 // passed gives the seq of the last record that every mirror has applied, and the names of
-// the mirrors that stand there. A site that never acknowledged stands before the first.
+// the mirrors that stand there. A mirror's site that never acknowledged stands before the first.
 func (r *Reclaimer) passed(ctx context.Context, v *meta.Volume) (uint64, []string, error) {
 	told, err := r.opts.Meta.Mirrors(ctx)
 	if err != nil {
@@ -86,7 +86,7 @@ func (r *Reclaimer) passed(ctx context.Context, v *meta.Volume) (uint64, []strin
 	at := map[uint8]uint64{}
 	names := map[uint8]string{}
 	for id, site := range v.Sites {
-		if id != r.opts.Home {
+		if id != r.opts.Home && !site.Shares {
 			at[id], names[id] = 0, site.Name
 		}
 	}

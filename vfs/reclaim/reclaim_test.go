@@ -193,7 +193,8 @@ func TestPromise10NothingIsDeletedUnderAReader(t *testing.T) {
 	v := newVolume(t)
 	settings, err := v.e.Volume(t.Context())
 	v.ok(err)
-	settings.Sites[2] = meta.Site{ID: 2, Name: "b"} // registered, and never heard of
+	settings.Sites[2] = meta.Site{ID: 2, Name: "b"}                  // registered, and never heard of
+	settings.Sites[4] = meta.Site{ID: 4, Name: "near", Shares: true} // has no metadata that could be behind
 	v.do(meta.Settings{Volume: settings})
 	v.ok(v.e.Acknowledge(t.Context(), meta.MirrorState{Site: 3, Name: "c", Applied: meta.Position{Epoch: 1, Seq: 1 << 40}}))
 	ino := v.file("f", block)
