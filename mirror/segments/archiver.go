@@ -23,7 +23,7 @@ type Options struct {
 	// Bucket is the source's.
 	Bucket object.Store
 	// Bytes is how many bytes of records make a segment that is stored at once; default
-	// 4 MiB, at most meta.MaxRecordBytes.
+	// 2 MiB, at most meta.MaxRecordBytes.
 	Bytes int
 	// Age is how old a record becomes before it is stored in a segment that is not full;
 	// default 5 minutes. It is how much of the log is lost with the metadata server.
@@ -48,8 +48,7 @@ type Options struct {
 // Archiver copies a source's log into segments. It is used by one goroutine.
 type Archiver struct {
 	opts    Options
-	name    string // in claims
-	encoder *encoder
+	name    string    // in claims
 	expired time.Time // when old segments were looked for
 }
 
@@ -61,7 +60,7 @@ func NewArchiver(opts Options) (*Archiver, error) {
 	if opts.Log == nil || opts.Bucket == nil {
 		return nil, errors.New("archiver: Log and Bucket are needed")
 	}
-	orDefault(&opts.Bytes, 4<<20)
+	orDefault(&opts.Bytes, 2<<20)
 	opts.Bytes = min(opts.Bytes, meta.MaxRecordBytes)
 	orDefault(&opts.Age, 5*time.Minute)
 	orDefault(&opts.Settle, 5*time.Second)
@@ -73,11 +72,7 @@ func NewArchiver(opts Options) (*Archiver, error) {
 	if opts.Logger == nil {
 		opts.Logger = slog.New(slog.DiscardHandler)
 	}
-	e, err := newEncoder()
-	if err != nil {
-		return nil, err
-	}
-	return &Archiver{opts: opts, name: rand.Text(), encoder: e}, nil
+	return &Archiver{opts: opts, name: rand.Text()}, nil
 }
 
 func orDefault[T comparable](v *T, d T) {
@@ -125,9 +120,13 @@ func (a *Archiver) round(ctx context.Context, age, settle time.Duration) (r Repo
 	}
 	defer func() { err = errors.Join(err, a.opts.Log.Unclaim(context.WithoutCancel(ctx), claimName, a.name)) }()
 	if v.LogKeep > 0 {
+		encoder, err := newEncoder() // of this round: a client keeps no memory for it between rounds
+		if err != nil {
+			return r, err
+		}
 		now := a.opts.Now()
 		w := &writer{
-			Archiver: a, volume: &v, report: &r, at: at, end: at, limit: firstLimit,
+			Archiver: a, encoder: encoder, volume: &v, report: &r, at: at, end: at, limit: firstLimit,
 			due: now.Add(-age), settled: now.Add(-settle),
 		}
 		if err := w.copy(ctx); err != nil {

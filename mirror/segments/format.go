@@ -53,11 +53,14 @@ var (
 	errContents = errors.New("its records are not what its header says")
 )
 
+// encoderWindowBytes is how far back an encoder looks: it has a client's memory while it is used.
+const encoderWindowBytes = 512 << 10
+
 // encoder makes segments. It may be used by several at once.
 type encoder struct{ z *zstd.Encoder }
 
 func newEncoder() (*encoder, error) {
-	z, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1))
+	z, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(encoderWindowBytes), zstd.WithLowerEncoderMem(true))
 	if err != nil {
 		return nil, fmt.Errorf("zstd: %w", err)
 	}

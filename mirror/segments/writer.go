@@ -28,8 +28,9 @@ var errAnchors = errors.New("the log has gaps, or wrong checksums, again and aga
 // writer stores a log as it is read.
 type writer struct {
 	*Archiver
-	volume *meta.Volume
-	report *Report
+	encoder *encoder
+	volume  *meta.Volume
+	report  *Report
 
 	at      meta.Archived // up to where it is stored
 	end     meta.Archived // after entries
