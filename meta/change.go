@@ -37,12 +37,13 @@ const (
 	OpQuota
 	OpCount
 	OpRepair
+	OpFailover
 	opEnd
 )
 
 // String gives the operation's name.
 func (o Op) String() string {
-	names := [...]string{"?", "format", "create", "mkdir", "mknod", "symlink", "link", "unlink", "rmdir", "rename", "setattr", "commit", "setxattr", "removexattr", "reserve", "purge", "session_start", "session_end", "settings", "clone", "compact", "reclaim", "restore", "quota", "count", "repair"}
+	names := [...]string{"?", "format", "create", "mkdir", "mknod", "symlink", "link", "unlink", "rmdir", "rename", "setattr", "commit", "setxattr", "removexattr", "reserve", "purge", "session_start", "session_end", "settings", "clone", "compact", "reclaim", "restore", "quota", "count", "repair", "failover"}
 	if int(o) < len(names) {
 		return names[o]
 	}

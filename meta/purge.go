@@ -95,5 +95,17 @@ type Reclaimer interface {
 	Mirrors(ctx context.Context) ([]MirrorState, error)
 }
 
+// AsReclaimer gives the Reclaimer of an engine: itself, or, of one that only sometimes stands at
+// the source, what its method Reclaimer gives at the moment.
+func AsReclaimer(e Engine) (Reclaimer, bool) {
+	if r, ok := e.(Reclaimer); ok {
+		return r, true
+	}
+	if m, ok := e.(interface{ Reclaimer() (Reclaimer, bool) }); ok {
+		return m.Reclaimer()
+	}
+	return nil, false
+}
+
 // MaxKnown is the most that one Known asks for.
 const MaxKnown = 4096

@@ -152,7 +152,8 @@ type Usage struct {
 	Inodes uint64 `json:"inodes"`
 }
 
-// Volume is what format decided. Only Trash, the limits of the log and the sites change later.
+// Volume is what format decided. Only Trash, the limits of the log, the sites and who of
+// them is the source change later.
 type Volume struct {
 	Name       string        `json:"name"`
 	ID         string        `json:"id"` // random, to tell two volumes of one name apart
@@ -172,6 +173,10 @@ type Volume struct {
 	// First is the number of the site where the volume was formatted or restored; 0 is 1.
 	First uint8          `json:"first_site,omitempty"`
 	Sites map[uint8]Site `json:"sites"`
+	// Source is the number of the source's site; 0 is the first. See SourceSite.
+	Source uint8 `json:"source_site_id,omitempty"`
+	// Promotions tells of every change of the source, in the order of their epochs.
+	Promotions []Promotion `json:"promotions,omitempty"`
 	// Origins are the sites with a bucket of the volume that this one was restored from. Their
 	// numbers are none of this volume's own. Slices whose home is one of them are read there;
 	// nothing of this volume is written or deleted there.
@@ -194,6 +199,12 @@ type Site struct {
 	Bucket string `json:"bucket,omitempty"` // data address; empty when the site has none
 	// Shares says that the site uses the source's metadata and is no mirror.
 	Shares bool `json:"shares,omitempty"`
+	// Address is where other sites find the metadata of this one, without a password;
+	// empty when they were never told.
+	Address string `json:"address,omitempty"`
+	// Detached says that the site's metadata does not take part any more: it was the
+	// source, another site was promoted, and it has not rejoined. Only its bucket counts.
+	Detached bool `json:"detached,omitempty"`
 }
 
 // Role is what a site's metadata may do.

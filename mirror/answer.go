@@ -34,6 +34,10 @@ type reply[T any] struct {
 // this site or from the source, whichever is there first.
 func answer[T any](ctx context.Context, r reader, q query[T]) (T, meta.Position, error) {
 	e := r.e
+	if e.isHere() {
+		p := near(ctx, r, q, r.opts.AtLeast)
+		return p.v, p.at, p.err
+	}
 	floor, ask := e.floors.need(q.keys...)
 	if q.all {
 		floor, ask = e.floors.needAll()
@@ -46,7 +50,7 @@ func answer[T any](ctx context.Context, r reader, q query[T]) (T, meta.Position,
 		return none, meta.Position{}, err
 	}
 	if copying || ask && !e.far.down() || e.lagging(ctx) {
-		p := far(ctx, r, q)
+		p := far(ctx, r, q, floor)
 		if !copying && isUnreachable(p.err) {
 			// The floor alone says what is too old to be shown.
 			p = near(ctx, r, q, floor)
@@ -95,8 +99,8 @@ func near[T any](ctx context.Context, r reader, q query[T], floor meta.Position)
 	return p
 }
 
-// far asks the source.
-func far[T any](ctx context.Context, r reader, q query[T]) reply[T] {
+// far asks the source. One that was replaced is behind whoever has seen its successor.
+func far[T any](ctx context.Context, r reader, q query[T], floor meta.Position) reply[T] {
 	ctx, cancel := context.WithTimeout(ctx, r.e.opts.ReadTimeout)
 	defer cancel()
 	var p reply[T]
@@ -106,7 +110,7 @@ func far[T any](ctx context.Context, r reader, q query[T]) reply[T] {
 		return p
 	}
 	p.v, p.err = q.ask(ctx, engine.View(meta.ViewOptions{
-		AtLeast: r.opts.AtLeast,
+		AtLeast: later(r.opts.AtLeast, meta.Position{Epoch: floor.Epoch}),
 		Observe: func(at meta.Position) { p.at = at },
 	}))
 	if isUnreachable(p.err) {
@@ -144,7 +148,7 @@ func race[T any](ctx context.Context, r reader, q query[T], floor meta.Position)
 	case <-patience.C:
 	}
 	there := make(chan reply[T], 1)
-	e.reads.Go(func() { there <- far(ctx, r, q) })
+	e.reads.Go(func() { there <- far(ctx, r, q, floor) })
 	select {
 	case p := <-here:
 		if final(p.err) {

@@ -32,14 +32,19 @@ func (r *runner) checkVolume(ctx context.Context, src Upstream) (meta.Volume, er
 	case v.Sites[r.info.Site].Name != r.info.Name:
 		return v, ErrRemoved
 	}
+	r.promotions.Store(&v.Promotions)
 	return v, nil
 }
 
 // check makes sure that the source is the right one and has not gone back behind
 // what was applied here.
 func (r *runner) check(ctx context.Context, src Upstream, here meta.State) error {
-	if _, err := r.checkVolume(ctx, src); err != nil {
+	v, err := r.checkVolume(ctx, src)
+	if err != nil {
 		return err
+	}
+	if p, ok := v.PromotedAfter(here.Position); ok && p.After.Before(here.Position) {
+		return stall(meta.ErrDiverged, "this mirror has applied up to %s, but site %s was promoted at %s: the changes between were lost to the volume; %s", here.Position, v.Sites[p.Site].Name, p.After, newCopy)
 	}
 	return r.checkHead(ctx, src, here)
 }
@@ -51,9 +56,14 @@ func (r *runner) checkHead(ctx context.Context, src Upstream, here meta.State) e
 		return atSource(err)
 	}
 	r.progress.sawHead(s.Position)
+	if s.Role == meta.RoleMirror || s.Role == meta.RoleBootstrapping {
+		if err := r.rejoined(ctx, src); err != nil {
+			return err
+		}
+	}
 	switch {
 	case s.Role == meta.RoleFenced:
-		return &stallError{state: StateFenced, err: meta.ErrFenced, reason: "the source was fenced because another site was promoted: make this a mirror of that one"}
+		return r.replaced(ctx, src)
 	case s.Role == meta.RoleBootstrapping:
 		return atSource(errors.New("its own first copy is not complete"))
 	case s.Position.Before(here.Position):

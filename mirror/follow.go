@@ -60,7 +60,7 @@ func (r *runner) follow(ctx context.Context, src Upstream, state meta.State, tar
 		backoff.reset()
 		r.progress.following(state, f)
 		for _, rec := range f.records {
-			if rec.op == meta.OpSettings { // it may be this mirror's removal
+			if rec.op == meta.OpSettings || rec.op == meta.OpFailover { // it may be this mirror's removal
 				return errAgain
 			}
 		}
@@ -125,6 +125,9 @@ func (r *runner) fromArchive(ctx context.Context, after meta.State) ([]meta.LogE
 	ctx, cancel := context.WithTimeout(ctx, r.cfg.ArchiveTimeout)
 	defer cancel()
 	entries, err := r.cfg.Archive.Tail(ctx, after)
+	if err == nil {
+		entries, err = r.withoutLost(entries)
+	}
 	if err == nil {
 		r.metrics.segment(len(entries))
 	}

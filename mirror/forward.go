@@ -22,6 +22,10 @@ type EngineOptions struct {
 	// owns what it returns. An engine that gives up a change after less than
 	// ChangeTimeout is what makes a cut link fail in time: Engine waits for it.
 	Dial func(ctx context.Context) (meta.Engine, error)
+	// Where tells where the source is now, as this site knows; Dial goes there. It is asked
+	// when the source does not answer or is fenced, and with each heartbeat: an engine goes
+	// on at the new source, this site perhaps, with its session. nil: it never moves.
+	Where func(ctx context.Context) (Whereabouts, error)
 	// ChangeTimeout bounds a change when the source does not answer; default 10 s.
 	ChangeTimeout time.Duration
 	// ReadTimeout bounds a read that must wait for this site to catch up or
@@ -88,6 +92,7 @@ type Engine struct {
 	copying *copying
 	lag     *lag
 	metrics *engineMetrics
+	place   whereabouts
 
 	reads sync.WaitGroup // goroutines of reads
 }
@@ -100,10 +105,10 @@ func NewEngine(opts EngineOptions) (*Engine, error) {
 	}
 	e := &Engine{
 		near:   opts.Near,
-		far:    newLink(opts.Dial, opts.Now),
 		opts:   opts,
 		floors: newFloors(opts.MaxFloors),
 	}
+	e.far = newLink(e.dial, opts.Now)
 	e.reader = reader{e: e}
 	e.watch = &watch{near: opts.Near, reached: e.floors.observe}
 	e.copying = &copying{near: opts.Near, now: opts.Now}
@@ -146,12 +151,16 @@ func (e *Engine) Change(ctx context.Context, c meta.Change) (meta.Result, error)
 // forward makes the change at the source.
 func (e *Engine) forward(ctx context.Context, c meta.Change) (meta.Result, error) {
 	op := c.Op().String()
-	engine, err := e.far.get(ctx)
-	if err != nil {
-		return meta.Result{}, e.farFailed(op, err)
-	}
-	res, err := engine.Change(ctx, c)
+	var res meta.Result
+	asked := false
+	err := e.atHead(ctx, func(ctx context.Context, far meta.Engine) (err error) {
+		asked = true
+		res, err = far.Change(ctx, c)
+		return err
+	})
 	switch {
+	case !asked:
+		return meta.Result{}, e.farFailed(op, err)
 	case isUnreachable(err):
 		return res, e.farFailed(op, e.far.fail(err))
 	case err != nil: // the source said no, because of something that may not be here yet
@@ -177,6 +186,10 @@ func (e *Engine) farFailed(op string, err error) error {
 func (e *Engine) learnChange(c meta.Change, res *meta.Result) {
 	if res.Position.IsZero() {
 		return // there was nothing to change
+	}
+	if e.isHere() {
+		e.floors.observe(res.Position)
+		return
 	}
 	e.watch.notReached(res.Position, e.opts.Now())
 	for i := range res.Effects {
@@ -266,8 +279,10 @@ func (e *Engine) StartSession(ctx context.Context, info meta.SessionInfo) error 
 	})
 }
 
-// Heartbeat keeps the session at the source alive.
+// Heartbeat keeps the session at the source alive. A client that does nothing learns by it
+// that the source has moved.
 func (e *Engine) Heartbeat(ctx context.Context, open []meta.Ino) error {
+	e.follow(ctx)
 	return e.atSource(ctx, "heartbeat", func(ctx context.Context, far meta.Engine) error {
 		return far.Heartbeat(ctx, open)
 	})
@@ -326,11 +341,15 @@ func (e *Engine) Sessions(ctx context.Context) (list []meta.Session, err error) 
 func (e *Engine) atSource(ctx context.Context, op string, ask func(context.Context, meta.Engine) error) error {
 	ctx, cancel := context.WithTimeout(ctx, e.opts.ChangeTimeout)
 	defer cancel()
-	far, err := e.far.get(ctx)
-	if err != nil {
+	asked := false
+	err := e.atHead(ctx, func(ctx context.Context, far meta.Engine) error {
+		asked = true
+		return ask(ctx, far)
+	})
+	switch {
+	case !asked:
 		return e.farFailed(op, err)
-	}
-	if err = ask(ctx, far); isUnreachable(err) {
+	case isUnreachable(err):
 		return e.farFailed(op, e.far.fail(err))
 	}
 	e.far.ok()

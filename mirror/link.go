@@ -73,14 +73,24 @@ func (l *link) ready() (meta.Engine, error) {
 	return l.engine, nil
 }
 
-// open dials; one caller at a time.
-func (l *link) open(ctx context.Context) (meta.Engine, error) {
+// hold waits for the token of who may dial; release gives it back.
+func (l *link) hold(ctx context.Context) error {
 	select {
 	case l.opening <- struct{}{}:
-		defer func() { <-l.opening }()
+		return nil
 	case <-ctx.Done():
-		return nil, ctx.Err()
+		return ctx.Err()
 	}
+}
+
+func (l *link) release() { <-l.opening }
+
+// open dials; one caller at a time.
+func (l *link) open(ctx context.Context) (meta.Engine, error) {
+	if err := l.hold(ctx); err != nil {
+		return nil, err
+	}
+	defer l.release()
 	if engine, err := l.ready(); engine != nil || err != nil { // somebody was faster
 		return engine, err
 	}
@@ -102,6 +112,29 @@ func (l *link) keep(engine meta.Engine) error {
 	}
 	l.engine, l.cause = engine, nil
 	return nil
+}
+
+// move goes on with another engine, whose source is the source now. One that can move takes
+// its place with session and numbers; else it is replaced, and its session is over. The caller
+// holds the token.
+func (l *link) move(to meta.Engine) error {
+	l.mu.Lock()
+	old, closed := l.engine, l.closed
+	l.mu.Unlock()
+	if closed || old == nil {
+		return errors.Join(errClosed, to.Close())
+	}
+	if m, ok := old.(meta.Mover); ok {
+		if err := m.MoveTo(to); err != nil {
+			return errors.Join(err, to.Close())
+		}
+		l.ok()
+		return nil
+	}
+	if err := l.keep(to); err != nil {
+		return errors.Join(err, to.Close())
+	}
+	return old.Close()
 }
 
 // fail remembers a failure so that the next callers need not find out themselves.

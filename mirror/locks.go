@@ -15,16 +15,26 @@ import (
 // A lock that was set is a barrier for all reads through this engine: what was done at the
 // source before, by others under the same lock, they see.
 func (e *Engine) SetLock(ctx context.Context, q meta.LockRequest) (meta.LockAnswer, error) {
-	far, err := e.source(ctx, "setlock")
-	if err != nil {
-		return meta.LockAnswer{}, err
-	}
-	ans, err := far.SetLock(ctx, q)
-	if errors.Is(err, meta.ErrUnreachable) {
+	var ans meta.LockAnswer
+	asked := false
+	// A waiter may wait for hours: that the source has moved it learns with the heartbeats.
+	err := e.orSuccessor(ctx, func(ctx context.Context, _ meta.Engine) error {
+		far, err := e.source(ctx, "setlock")
+		if err != nil {
+			return err
+		}
+		asked = true
+		ans, err = far.SetLock(ctx, q)
+		return err
+	})
+	switch {
+	case !asked:
+		return ans, e.farFailed("setlock", err)
+	case errors.Is(err, meta.ErrUnreachable):
 		return ans, e.farFailed("setlock", e.far.fail(err))
 	}
 	e.far.ok()
-	if !ans.Position.IsZero() {
+	if !ans.Position.IsZero() && !e.isHere() {
 		e.watch.notReached(ans.Position, e.opts.Now())
 		e.floors.raiseAll(ans.Position)
 		if ans.Node.Ino != 0 {

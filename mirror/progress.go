@@ -13,6 +13,7 @@ const (
 	StateFollowing     = "following"     // it applies the source's log as it grows
 	StateStalled       = "stalled"       // it must not go on; the reason says why and what to do
 	StateFenced        = "fenced"        // its source was replaced by another site
+	StateSource        = "source"        // it is the source itself, and its runner waits
 )
 
 // note is what a runner leaves at its site for status.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -20,6 +21,10 @@ type Config struct {
 	// Dial opens the source's metadata; called again whenever the link was lost.
 	// The runner closes what it returns.
 	Dial func(ctx context.Context) (Upstream, error)
+	// DialAt opens the metadata at an address that a source which was fenced has named, if
+	// that is the source now. After that, this site's Info names it, and Dial is to go by
+	// that. nil: a mirror whose source was fenced waits to be told (SetSource).
+	DialAt func(ctx context.Context, address string) (Upstream, error)
 	// Replica is this site's metadata, prepared by Add. The caller closes it.
 	Replica meta.Replica
 	// Archive holds what the source's log holds no more; nil when there is none: then
@@ -123,6 +128,8 @@ type runner struct {
 	progress *progress
 	metrics  *runnerMetrics
 	found    func([]compare.Difference) // told what a repair finds; may be nil
+	// promotions are those that the source told of last.
+	promotions atomic.Pointer[[]meta.Promotion]
 }
 
 // ErrRemoved says that the mirror was removed at the source.
@@ -138,10 +145,11 @@ var (
 // copies first if that has not been done, and then applies the log. A lost link,
 // a restart of either site's metadata, another runner of the same mirror: it
 // goes on by itself. What must not be gone over it reports as state "stalled" and
-// looks again every StallRetry, in case the source was repaired.
+// looks again every StallRetry, in case the source was repaired. While this site is the
+// source, because it was promoted, it waits until it is a mirror again: what starts it
+// again and again would gain nothing.
 //
-// It returns an error when there is nothing to run: ErrNotMirror, ErrRemoved, or
-// this site is the source.
+// It returns an error when there is nothing to run: ErrNotMirror or ErrRemoved.
 func Run(ctx context.Context, cfg Config) error {
 	if err := cfg.setDefaults(); err != nil {
 		return err
@@ -220,7 +228,7 @@ func stall(cause error, format string, args ...any) error {
 
 // over tells the errors that end a runner.
 func over(err error) bool {
-	return errors.Is(err, ErrRemoved) || errors.Is(err, errIsSource) || errors.Is(err, ErrNotMirror)
+	return errors.Is(err, ErrRemoved) || errors.Is(err, errIsSource) || errors.Is(err, errMoved) || errors.Is(err, ErrNotMirror)
 }
 
 // pull connects to the source again and again.
@@ -231,7 +239,16 @@ func (r *runner) pull(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		if over(err) {
+		switch {
+		case errors.Is(err, errMoved):
+			backoff.reset()
+			continue
+		case errors.Is(err, errIsSource):
+			if err := r.rest(ctx); err != nil {
+				return err
+			}
+			continue
+		case over(err):
 			return err
 		}
 		r.progress.linkLost(err)
@@ -243,8 +260,52 @@ func (r *runner) pull(ctx context.Context) error {
 	}
 }
 
+// rest waits until this site is a mirror again.
+func (r *runner) rest(ctx context.Context) error {
+	r.progress.stop(StateSource, "this site is the source of its volume: there is nothing to carry")
+	r.cfg.Logger.WarnContext(ctx, "this site is the source now: the runner waits until it is a mirror again")
+	for {
+		if err := pause(ctx, r.cfg.StallRetry); err != nil {
+			return err
+		}
+		s, err := r.cfg.Replica.State(ctx)
+		if err == nil && s.Role != meta.RoleSource && s.Role != meta.RoleFenced {
+			r.cfg.Logger.InfoContext(ctx, "this site is a mirror again")
+			return nil
+		}
+	}
+}
+
+// look reads what this site knows of its mirror, which others may have changed, and makes
+// sure that it is one.
+func (r *runner) look(ctx context.Context) error {
+	s, err := r.cfg.Replica.State(ctx)
+	if err != nil {
+		return err
+	}
+	if s.Role == meta.RoleSource || s.Role == meta.RoleFenced {
+		return errIsSource
+	}
+	local, err := r.cfg.Replica.Local(ctx)
+	if err != nil {
+		return err
+	}
+	info, err := infoFrom(local)
+	if err != nil {
+		return err
+	}
+	if info.Removed {
+		return ErrRemoved
+	}
+	r.info = info
+	return nil
+}
+
 // connect opens the source and follows it until the link is lost.
 func (r *runner) connect(ctx context.Context, backoff *backoff) error {
+	if err := r.look(ctx); err != nil {
+		return err
+	}
 	dialCtx, cancel := context.WithTimeout(ctx, r.cfg.DialTimeout)
 	src, err := r.cfg.Dial(dialCtx)
 	cancel()

@@ -15,6 +15,7 @@ type Site interface {
 	meta.Engine
 	meta.Source
 	meta.Replica
+	meta.Failover
 }
 
 // Upstream is the source's metadata as a mirror's runner uses it.
@@ -90,6 +91,9 @@ type Info struct {
 	Bandwidth int64 `json:"bandwidth,omitempty"`
 	// VolumeID tells two volumes of one name apart.
 	VolumeID string `json:"volume_id"`
+	// WasSource says that the site was the source before, and rejoined: mirrors that follow it
+	// still are to follow its source.
+	WasSource bool `json:"was_source,omitempty"`
 	// Removed says that the source does not keep its log for this mirror any more.
 	Removed bool `json:"removed,omitempty"`
 }

@@ -96,6 +96,9 @@ func sourceStatus(ctx context.Context, site Site, v *meta.Volume, s meta.State, 
 	}
 	if s.Role == meta.RoleFenced {
 		st.State, st.Reason = StateFenced, "another site was promoted: this one takes no changes"
+		if _, f, err := FenceOf(ctx, site); err == nil && f.Name != "" {
+			st.Reason = f.String() + ": it takes no changes"
+		}
 	}
 	acknowledged, err := site.Mirrors(ctx)
 	if err != nil {
@@ -132,6 +135,10 @@ func seenMirror(ctx context.Context, source meta.Source, v *meta.Volume, number 
 	st := Status{
 		Volume: v.Name, Role: "mirror", Site: v.Sites[number].Name, State: StateBootstrapping,
 		Reason: "no runner was seen yet: start it with `mirrorfs mirror run`", Position: head,
+	}
+	if v.Sites[number].Detached {
+		st.State, st.Reason = StateFenced, "it was the source before, and takes no part: `mirrorfs mirror rejoin` makes it a mirror"
+		return st
 	}
 	for _, m := range acknowledged {
 		if m.Site != number {

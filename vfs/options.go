@@ -19,8 +19,6 @@ type Options struct {
 	Blocks *chunk.Blocks
 	// Home is the site whose bucket new slices go to; 0 means site 1.
 	Home uint8
-	// Source is the site whose metadata Engine changes; 0 means Home.
-	Source uint8
 	// Root is the directory that the FS shows as its root; 0 is the volume's.
 	Root meta.Ino
 	// ReadOnly refuses every change with EROFS, and works without a session.
@@ -94,9 +92,6 @@ func (o *Options) Validate() error {
 func (o Options) withDefaults() Options {
 	if o.Home == 0 {
 		o.Home = 1
-	}
-	if o.Source == 0 {
-		o.Source = o.Home
 	}
 	if o.Root == 0 {
 		o.Root = meta.RootIno

@@ -37,10 +37,10 @@ func (m reclaiming) Change(ctx context.Context, c meta.Change) (meta.Result, err
 // reclaim purges orphans whose time is up, and deletes the blocks of slices that
 // nobody needs any more, as far as no other client is at it.
 func (fs *FS) reclaim(ctx context.Context, purger meta.Purger) error {
-	freed, ok := fs.engine.(meta.Reclaimer)
+	freed, ok := meta.AsReclaimer(fs.engine)
 	r, err := reclaim.New(reclaim.Options{
 		Meta: reclaiming{Engine: fs.engine, Purger: purger, Reclaimer: freed, fs: fs}, Blocks: fs.opts.Buckets,
-		Home: fs.opts.Source, Yield: true, Rate: fs.opts.ReclaimRate, Now: fs.opts.Now, Logger: fs.log,
+		Yield: true, Rate: fs.opts.ReclaimRate, Now: fs.opts.Now, Logger: fs.log,
 	})
 	if err != nil {
 		return err

@@ -71,7 +71,7 @@ func (c *cli) gc(ctx context.Context, addr string, opts gcOptions) error {
 		p := c.newProgress()
 		defer p.done()
 		r, err := reclaim.New(reclaim.Options{
-			Meta: v.near, Blocks: v.Store, Home: v.Home, DryRun: !opts.delete, Rate: opts.rate, Logger: c.log,
+			Meta: v.near, Blocks: v.Store, DryRun: !opts.delete, Rate: opts.rate, Logger: c.log,
 			Progress: func(r reclaim.Report) {
 				p.update("%d deleted files, %d freed blocks, %d objects listed, %d leaked", r.Orphans.Due, r.Freed.Due.Objects, r.Leaked.Listed.Objects, r.Leaked.Leaked.Objects)
 			},
@@ -139,6 +139,9 @@ func (r *gcResult) write(out io.Writer) {
 		fmt.Fprintf(w, "leaked blocks\t%s %s\n", pick(l.Leaked, l.Deleted), verb("deleted"))
 		fmt.Fprintf(w, "blocks not known yet, too young to be leaked\t%s\n", amount(l.Young))
 		fmt.Fprintf(w, "all objects\t%s\n", amount(l.Listed))
+		if l.Kept.Objects > 0 {
+			fmt.Fprintf(w, "blocks of changes that a promotion may have lost, left alone\t%s\n", amount(l.Kept))
+		}
 		if l.Ahead.Objects > 0 {
 			fmt.Fprintf(w, "blocks of numbers not given out (metadata is older than the bucket), left alone\t%s\n", amount(l.Ahead))
 		}

@@ -23,6 +23,7 @@ const archiveTimeout = 10 * time.Minute
 type logKeeper struct {
 	c      *cli
 	engine *redis.Engine // of the source
+	source string        // its address, of a mirror's runner
 	// patient leaves the work to others as long as they do it.
 	patient bool
 
@@ -133,16 +134,21 @@ func (c *cli) keepSourceLog(ctx context.Context, site *redis.Engine, opts redis.
 }
 
 func (c *cli) keepSourceLogOnce(ctx context.Context, k *logKeeper, site *redis.Engine, opts redis.Options) error {
-	if k.engine == nil {
-		info, err := mirror.Of(ctx, site)
-		if err != nil {
+	info, err := mirror.Of(ctx, site)
+	if err != nil {
+		return err
+	}
+	if k.engine != nil && k.source != info.Source { // another site was promoted
+		if err := k.forget(); err != nil {
 			return err
 		}
+	}
+	if k.engine == nil {
 		e, err := redis.Open(ctx, info.Source, opts)
 		if err != nil {
 			return err
 		}
-		k.engine = e
+		k.engine, k.source = e, info.Source
 	}
 	return k.round(ctx, keptRecords)
 }

@@ -19,8 +19,9 @@ func newMirrorCommand(c *cli) *cobra.Command {
 		Short: "Set up, run and watch the mirrors of a volume",
 		Long: `A mirror carries a volume's metadata to another site, whose clients read it there
 and send their changes to the source. add registers it, run carries, status
-and wait tell how far it is, set changes how it holds data, verify compares it with
-its source, repair mends it, remove ends it.`,
+and wait tell how far it is, set changes what it follows and how it holds data, verify
+compares it with its source, repair mends it, remove ends it. switch and promote make a
+mirror the source, rejoin makes an old source a mirror.`,
 		Example: `  mirrorfs mirror add redis://redis.a.example/0 redis://redis.b.example/0 --site b
   mirrorfs mirror run redis://redis.b.example/0
   mirrorfs mirror status redis://redis.b.example/0`,
@@ -30,6 +31,9 @@ its source, repair mends it, remove ends it.`,
 		newMirrorRunCommand(c),
 		newMirrorStatusCommand(c),
 		newMirrorWaitCommand(c),
+		newMirrorPromoteCommand(c),
+		newMirrorSwitchCommand(c),
+		newMirrorRejoinCommand(c),
 		newMirrorSetCommand(c),
 		newMirrorVerifyCommand(c),
 		newMirrorRepairCommand(c),

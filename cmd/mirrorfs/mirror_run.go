@@ -26,7 +26,8 @@ func newMirrorRunCommand(c *cli) *cobra.Command {
 		Long: `run copies the source's metadata to MIRROR_META, and then applies every change as
 it comes, until it is interrupted. It goes on by itself after a cut of the link or a
 restart of either Redis, from where it was. Several may run for one mirror. What must
-not be gone over, such as a gap in the log, stalls the mirror: see mirror status.
+not be gone over, such as a gap in the log, stalls the mirror: see mirror status. When
+another site is promoted, it follows that one; while its own site is the source, it waits.
 
 Of a mirror in data mode full it also copies all data into the mirror's bucket, in
 the order of the log, and what was written at the mirror into the source's bucket. So
@@ -71,14 +72,22 @@ func (c *cli) mirrorRun(ctx context.Context, addr string, opts mirrorRunOptions)
 	var keeping sync.WaitGroup
 	keeping.Go(func() { c.keepSourceLog(beside, site, source) })
 	defer func() { stop(); keeping.Wait() }()
+	dialAt := func(ctx context.Context, address string) (mirror.Upstream, error) {
+		e, err := redis.Open(ctx, address, source)
+		if err != nil {
+			return nil, explainMeta(err, address, envSourcePassword)
+		}
+		return e, nil
+	}
 	err = mirror.Run(ctx, mirror.Config{
 		Dial: func(ctx context.Context) (mirror.Upstream, error) {
-			e, err := redis.Open(ctx, info.Source, source)
+			now, err := mirror.Of(ctx, site) // it may have been pointed elsewhere
 			if err != nil {
-				return nil, explainMeta(err, info.Source, envSourcePassword)
+				return nil, err
 			}
-			return e, nil
+			return dialAt(ctx, now.Source)
 		},
+		DialAt:  dialAt,
 		Data:    c.dataConfig(site, limit, reg),
 		Replica: site, Archive: archive, Logger: c.log, Metrics: reg,
 	})

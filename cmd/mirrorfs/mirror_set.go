@@ -26,19 +26,24 @@ type mirrorSetOptions struct {
 
 func newMirrorSetCommand(c *cli) *cobra.Command {
 	opts := mirrorSetOptions{timeout: drainTimeout}
+	source := ""
 	cmd := &cobra.Command{
 		Use:   "set MIRROR_META",
-		Short: "Change which data a mirror holds",
+		Short: "Change which data a mirror holds, or what it follows",
 		Long: `set changes the data mode of the mirror at MIRROR_META, the subtree that it copies, or
 how fast. What is not given stays. The mirror's runner takes it up by itself and copies
 what is missing; mounts take it up when they are mounted again.
 
 From full to another mode it waits, for --timeout, until everything that was written
 at the mirror is in the source's bucket: the runner must be running. The mirror's
-bucket stays registered, and what mounts still write there is copied.`,
+bucket stays registered, and what mounts still write there is copied.
+
+--source points the mirror to another address of its source, or to the site that was
+promoted in its place. Its runner and its mounts go there by themselves.`,
 		Example: `  mirrorfs mirror set redis://redis.b.example/0 --data full --bucket "s3://models-b?region=us-east-1"
   mirrorfs mirror set redis://redis.b.example/0 --bandwidth 100MiB
-  mirrorfs mirror set redis://redis.b.example/0 --data demand`,
+  mirrorfs mirror set redis://redis.b.example/0 --data demand
+  mirrorfs mirror set redis://redis.c.example/0 --source redis://redis.b.example/0`,
 		Args: exactArgs("MIRROR_META"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			set := mirror.SetOptions{Mode: opts.mode, Bucket: opts.bucket}
@@ -49,13 +54,19 @@ bucket stays registered, and what mounts still write there is copied.`,
 				bandwidth := int64(opts.bandwidth)
 				set.Bandwidth = &bandwidth
 			}
+			if source != "" {
+				if err := c.mirrorSetSource(cmd.Context(), args[0], source); err != nil || set == (mirror.SetOptions{}) {
+					return err
+				}
+			}
 			if set == (mirror.SetOptions{}) {
-				return usagef("%s: nothing to set: give --data, --bucket, --subtree or --bandwidth", cmd.CommandPath())
+				return usagef("%s: nothing to set: give --data, --bucket, --subtree, --bandwidth or --source", cmd.CommandPath())
 			}
 			return c.mirrorSet(cmd.Context(), args[0], set, opts.timeout)
 		},
 	}
 	f := cmd.Flags()
+	f.StringVar(&source, "source", "", "metadata address of the source, as the mirror's site reaches it")
 	f.StringVar(&opts.mode, "data", "", "which data the mirror holds: demand, keep or full")
 	f.StringVar(&opts.bucket, "bucket", "", "the mirror's own bucket, if it has none yet")
 	f.StringVar(&opts.subtree, "subtree", "", "with full: copy only data below this directory; empty is everything")

@@ -83,7 +83,7 @@ func (c *cli) newMounted(ctx context.Context, v *volume, data *mountData, dir st
 	}
 	fs, err := vfs.New(vfs.Options{
 		Atime:  atime,
-		Engine: v.Engine, Blocks: data.blocks, Home: v.Home, Source: v.Source, Root: root, ReadOnly: opts.readOnly,
+		Engine: v.Engine, Blocks: data.blocks, Home: v.Home, Root: root, ReadOnly: opts.readOnly,
 		CompactOnRead: !v.Mirror, // there only what is written there: the data is far away
 		Session: meta.SessionInfo{
 			Host: host, PID: os.Getpid(), Kind: "mount", Mount: dir, Site: v.Site.Name, Version: version().Version, Started: time.Now(),

@@ -101,8 +101,6 @@ type volume struct {
 	Settings meta.Volume
 	// Home is the site whose bucket takes new slices.
 	Home uint8
-	// Source is the site that orders changes.
-	Source uint8
 	// Site is where META is, or the near site.
 	Site   meta.Site
 	Mirror bool
@@ -144,21 +142,20 @@ func (c *cli) openVolume(ctx context.Context, addr string, opts volumeOptions) (
 		return nil, hintf(fmt.Errorf("%w that is complete: what is at %s was not loaded to the end", meta.ErrNoVolume, redis.Redact(addr)),
 			"mirrorfs load FILE %s loads it anew", redis.Redact(addr))
 	case errors.Is(err, mirror.ErrNotMirror):
-		v.Home = v.Settings.FirstSite()
+		v.Site = v.Settings.Sites[v.Settings.FirstSite()]
 	case err != nil:
 		return nil, explainMeta(err, addr, envMetaPassword)
 	case state.Role == meta.RoleSource || state.Role == meta.RoleFenced: // it was a mirror once
-		v.Home = info.Site
+		v.Site = v.Settings.Sites[info.Site]
 	default:
-		v.Home, v.Mirror = info.Home(), true
-		if v.Engine, err = c.forwardingEngine(near, info, opts); err != nil {
+		v.Site, v.Mirror = meta.Site{ID: info.Site, Name: info.Name}, true
+		if v.Engine, err = c.forwardingEngine(near, opts); err != nil {
 			v.Engine = near
 			return nil, err
 		}
 	}
-	v.Source, v.Site = v.Home, v.Settings.Sites[v.Home]
-	if v.Mirror {
-		v.Source, v.Site = info.SourceSite, meta.Site{ID: info.Site, Name: info.Name}
+	if v.Home = mirror.Home(&v.Settings, v.Site.ID); v.Mirror {
+		v.Home = mirror.Home(&v.Settings, info.Home())
 	}
 	if opts.NearBucket != "" {
 		if err := c.joinNear(ctx, v, opts); err != nil {
@@ -176,17 +173,27 @@ func (c *cli) openVolume(ctx context.Context, addr string, opts volumeOptions) (
 // firstSite is the number of the site where a volume is formatted.
 const firstSite = 1
 
-// forwardingEngine reads near and sends changes to the source.
-func (c *cli) forwardingEngine(near meta.Engine, info mirror.Info, opts volumeOptions) (meta.Engine, error) {
+// forwardingEngine reads near and sends changes to the source, wherever that is at the time.
+func (c *cli) forwardingEngine(near *redis.Engine, opts volumeOptions) (meta.Engine, error) {
 	const defaultTimeout = 10 * time.Second
 	timeout := opts.ChangeTimeout
 	if timeout == 0 {
 		timeout = defaultTimeout
 	}
 	return mirror.NewEngine(mirror.EngineOptions{
-		Near: near,
+		Near:  near,
+		Where: func(ctx context.Context) (mirror.Whereabouts, error) { return mirror.Where(ctx, near) },
 		Dial: func(ctx context.Context) (meta.Engine, error) {
-			e, err := c.openSource(ctx, info.Source, timeout)
+			at, err := mirror.Where(ctx, near)
+			if err != nil {
+				return nil, err
+			}
+			var e *redis.Engine
+			if at.Here {
+				e, err = near.Twin(ctx, redis.Options{Password: c.getenv(envMetaPassword), ChangeTimeout: timeout, Logger: c.log})
+			} else {
+				e, err = c.openSource(ctx, at.Address, timeout)
+			}
 			if err != nil {
 				return nil, err // a nil *redis.Engine would be a meta.Engine that is not nil
 			}

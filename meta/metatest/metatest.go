@@ -49,6 +49,7 @@ type Replica interface {
 	meta.Engine
 	meta.Source
 	meta.Replica
+	meta.Failover
 }
 
 // Run runs the suite, each part as a subtest.

@@ -41,6 +41,7 @@ func RunReplica(t *testing.T, cfg Config) {
 		"Claims":        testClaims,
 		"Mirrors":       testMirrors,
 		"Local":         testLocal,
+		"Failover":      testFailover,
 	} {
 		t.Run(name, func(t *testing.T) { run(newFeed(t, cfg)) })
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"sync/atomic"
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
@@ -11,13 +12,22 @@ import (
 
 // server is a connected Redis with the functions of a volume.
 type server struct {
-	client goredis.UniversalClient
+	at     atomic.Pointer[peer]
 	opts   Options
-	addr   Address
 	volume string
 	key    string // {volume}:v, the key that every function is called with
 	meters meters
 }
+
+// peer is where a server is: an engine can move to another one, see MoveTo.
+type peer struct {
+	client goredis.UniversalClient
+	addr   Address
+}
+
+func (s *server) client() goredis.UniversalClient { return s.at.Load().client }
+
+func (s *server) addr() Address { return s.at.Load().addr }
 
 // A call is one function with its arguments. Those of a change begin with its head.
 type call struct {
@@ -49,7 +59,7 @@ func (s *server) invoke(ctx context.Context, c *call) (any, error) {
 		if c.head != nil {
 			c.head.setSends(attempt)
 		}
-		reply, err = s.client.Do(sendCtx, command...).Result()
+		reply, err = s.client().Do(sendCtx, command...).Result()
 		return err
 	}
 	err := s.repeat(ctx, c.function, c.head != nil || c.whole, send)

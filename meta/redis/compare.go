@@ -185,7 +185,7 @@ func (e *Engine) freedRows(ctx context.Context, p place, limit int) (meta.Batch,
 	for offset := int64(0); ; offset += int64(limit) {
 		var members []goredis.Z
 		err := e.ask(ctx, "zrange", func(ctx context.Context) (err error) {
-			members, err = e.client.ZRangeByScoreWithScores(ctx, e.prefix()+"f", &goredis.ZRangeBy{Min: least, Max: "+inf", Offset: offset, Count: int64(limit)}).Result()
+			members, err = e.client().ZRangeByScoreWithScores(ctx, e.prefix()+"f", &goredis.ZRangeBy{Min: least, Max: "+inf", Offset: offset, Count: int64(limit)}).Result()
 			return err
 		})
 		if err != nil {
@@ -235,7 +235,7 @@ func (e *Engine) marksRows(ctx context.Context, p place, to meta.Place) (meta.Ba
 	for group := first; group < min(end, first+maxMarks); group++ {
 		var marks string
 		err := e.ask(ctx, "get", func(ctx context.Context) (err error) {
-			if marks, err = e.client.Get(ctx, e.prefix()+"k"+formatUint(group)).Result(); errors.Is(err, goredis.Nil) {
+			if marks, err = e.client().Get(ctx, e.prefix()+"k"+formatUint(group)).Result(); errors.Is(err, goredis.Nil) {
 				err = nil
 			}
 			return err

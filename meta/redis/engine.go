@@ -44,7 +44,7 @@ func Open(ctx context.Context, address string, opts Options) (*Engine, error) {
 		return nil, err
 	}
 	if err := s.findVolume(ctx); err != nil {
-		return nil, errors.Join(err, s.client.Close())
+		return nil, errors.Join(err, s.client().Close())
 	}
 	e := s.engine()
 	if _, err := e.State(ctx); err != nil {
@@ -67,13 +67,13 @@ func OpenReplica(ctx context.Context, address, volume string, opts Options) (*En
 	if err != nil {
 		return nil, err
 	}
-	if s.addr.Volume != "" && s.addr.Volume != volume {
-		err := fmt.Errorf("metadata address %s names another volume than %q", s.addr, volume)
-		return nil, errors.Join(err, s.client.Close())
+	if s.addr().Volume != "" && s.addr().Volume != volume {
+		err := fmt.Errorf("metadata address %s names another volume than %q", s.addr(), volume)
+		return nil, errors.Join(err, s.client().Close())
 	}
 	s.setVolume(volume)
 	if err := s.prepare(ctx); err != nil {
-		return nil, errors.Join(err, s.client.Close())
+		return nil, errors.Join(err, s.client().Close())
 	}
 	return s.engine(), nil
 }
@@ -114,7 +114,7 @@ func (e *Engine) format(ctx context.Context, v meta.Volume) error {
 
 // register enters the volume in the server's list.
 func (s *server) register(ctx context.Context) error {
-	err := s.ask(ctx, "sadd", func(ctx context.Context) error { return s.client.SAdd(ctx, volumesKey, s.volume).Err() })
+	err := s.ask(ctx, "sadd", func(ctx context.Context) error { return s.client().SAdd(ctx, volumesKey, s.volume).Err() })
 	if err != nil {
 		return s.fail(ctx, meta.Error{Op: "register", Name: s.volume}, err)
 	}
@@ -122,11 +122,25 @@ func (s *server) register(ctx context.Context) error {
 }
 
 func connect(ctx context.Context, address string, opts Options) (*server, error) {
-	opts.setDefaults()
 	a, err := ParseAddress(address)
 	if err != nil {
 		return nil, err
 	}
+	return connectTo(ctx, a, opts)
+}
+
+// Twin opens another engine, with a session of its own, on the volume of this one.
+func (e *Engine) Twin(ctx context.Context, opts Options) (*Engine, error) {
+	s, err := connectTo(ctx, e.addr(), opts)
+	if err != nil {
+		return nil, err
+	}
+	s.setVolume(e.volume)
+	return s.engine(), nil
+}
+
+func connectTo(ctx context.Context, a Address, opts Options) (*server, error) {
+	opts.setDefaults()
 	meters, err := newMeters(opts.Metrics)
 	if err != nil {
 		return nil, fmt.Errorf("metrics of metadata calls: %w", err)
@@ -135,7 +149,8 @@ func connect(ctx context.Context, address string, opts Options) (*server, error)
 	if err != nil {
 		return nil, err
 	}
-	s := &server{client: client, opts: opts, addr: a, meters: meters}
+	s := &server{opts: opts, meters: meters}
+	s.at.Store(&peer{client: client, addr: a})
 	// Later calls are repeated for a while; a server that is not there at all is told at once.
 	var refused goredis.Error
 	err = client.Ping(ctx).Err()
@@ -160,25 +175,25 @@ func (s *server) prefix() string { return "{" + s.volume + "}:" }
 // findVolume sets the volume's name from the address or, if it has none, from the
 // server's list.
 func (s *server) findVolume(ctx context.Context) error {
-	if s.addr.Volume != "" {
-		s.setVolume(s.addr.Volume)
+	if s.addr().Volume != "" {
+		s.setVolume(s.addr().Volume)
 		return nil
 	}
 	about := meta.Error{Op: "open"}
 	var names []string
 	err := s.ask(ctx, "smembers", func(ctx context.Context) (err error) {
-		names, err = s.client.SMembers(ctx, volumesKey).Result()
+		names, err = s.client().SMembers(ctx, volumesKey).Result()
 		return err
 	})
 	switch {
 	case err != nil:
 		return s.fail(ctx, about, err)
 	case len(names) == 0:
-		about.Errno, about.Err = syscall.ENOENT, fmt.Errorf("%w: %s", meta.ErrNoVolume, s.addr)
+		about.Errno, about.Err = syscall.ENOENT, fmt.Errorf("%w: %s", meta.ErrNoVolume, s.addr())
 		return &about
 	case len(names) > 1:
 		about.Errno = syscall.EINVAL
-		about.Err = fmt.Errorf("%s has several volumes (%q): add ?volume=NAME to the address", s.addr, names)
+		about.Err = fmt.Errorf("%s has several volumes (%q): add ?volume=NAME to the address", s.addr(), names)
 		return &about
 	}
 	s.setVolume(names[0])
@@ -231,7 +246,7 @@ func (e *Engine) State(ctx context.Context) (meta.State, error) {
 	about := meta.Error{Op: "state", Name: e.volume}
 	b, err := e.hget(ctx, e.key, "state")
 	if errors.Is(err, goredis.Nil) {
-		about.Errno, about.Err = syscall.ENOENT, fmt.Errorf("%w: %s, volume %q", meta.ErrNoVolume, e.addr, e.volume)
+		about.Errno, about.Err = syscall.ENOENT, fmt.Errorf("%w: %s, volume %q", meta.ErrNoVolume, e.addr(), e.volume)
 		return meta.State{}, &about
 	}
 	if err != nil {
@@ -243,7 +258,7 @@ func (e *Engine) State(ctx context.Context) (meta.State, error) {
 // hget returns a field, goredis.Nil when there is none.
 func (s *server) hget(ctx context.Context, key, field string) (value []byte, err error) {
 	err = s.ask(ctx, "hget", func(ctx context.Context) error {
-		value, err = s.client.HGet(ctx, key, field).Bytes()
+		value, err = s.client().HGet(ctx, key, field).Bytes()
 		return err
 	})
 	return value, err
@@ -252,8 +267,8 @@ func (s *server) hget(ctx context.Context, key, field string) (value []byte, err
 // Close implements meta.Engine.
 func (e *Engine) Close() error {
 	e.locks.close()
-	return e.client.Close()
+	return e.client().Close()
 }
 
 // Address returns where the volume is, without the password.
-func (e *Engine) Address() string { return e.addr.String() }
+func (e *Engine) Address() string { return e.addr().String() }

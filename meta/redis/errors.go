@@ -103,13 +103,13 @@ func (s *server) fail(ctx context.Context, about meta.Error, err error) error {
 	var refused goredis.Error
 	switch {
 	case errors.As(err, &unreachable):
-		about.Errno, about.Err = syscall.EIO, &lostError{cause: unreachable.cause, addr: s.addr.String()}
+		about.Errno, about.Err = syscall.EIO, &lostError{cause: unreachable.cause, addr: s.addr().String()}
 	case errors.As(err, &refused):
 		return s.refusal(ctx, about, err)
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		about.Errno, about.Err = syscall.EINTR, err
 	default:
-		about.Errno, about.Err = syscall.EIO, &lostError{cause: err, addr: s.addr.String()}
+		about.Errno, about.Err = syscall.EIO, &lostError{cause: err, addr: s.addr().String()}
 	}
 	return &about
 }

@@ -27,7 +27,7 @@ func (e *Engine) CheckServer(ctx context.Context) ([]Warning, error) {
 	about := meta.Error{Op: "check server", Name: e.volume}
 	var info string
 	err := e.ask(ctx, "info", func(ctx context.Context) (err error) {
-		info, err = e.client.Info(ctx, "server").Result()
+		info, err = e.client().Info(ctx, "server").Result()
 		return err
 	})
 	if err != nil {
@@ -84,7 +84,7 @@ func (e *Engine) Durability(ctx context.Context) string {
 func (e *Engine) settings(ctx context.Context) (map[string]string, error) {
 	settings := map[string]string{}
 	var replies []*goredis.MapStringStringCmd
-	_, err := e.client.Pipelined(ctx, func(p goredis.Pipeliner) error {
+	_, err := e.client().Pipelined(ctx, func(p goredis.Pipeliner) error {
 		for _, name := range []string{"maxmemory-policy", "appendonly", "appendfsync"} {
 			replies = append(replies, p.ConfigGet(ctx, name))
 		}

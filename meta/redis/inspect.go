@@ -23,8 +23,8 @@ func (e *Engine) eachKey(ctx context.Context, letter string, each func(ctx conte
 		var keys []string
 		var next uint64
 		err := e.ask(ctx, "scan_keys", func(ctx context.Context) (err error) {
-			var node goredis.Cmdable = e.client
-			if cluster, ok := e.client.(*goredis.ClusterClient); ok {
+			var node goredis.Cmdable = e.client()
+			if cluster, ok := e.client().(*goredis.ClusterClient); ok {
 				if node, err = cluster.MasterForKey(ctx, e.key); err != nil {
 					return err
 				}
@@ -58,7 +58,7 @@ func (e *Engine) Referenced(ctx context.Context, each func(slices []uint64)) err
 			}
 			var bitmap string
 			err = e.ask(ctx, "get", func(ctx context.Context) (err error) {
-				if bitmap, err = e.client.Get(ctx, e.prefix()+name).Result(); err == goredis.Nil { //nolint:errorlint // go-redis gives it bare
+				if bitmap, err = e.client().Get(ctx, e.prefix()+name).Result(); err == goredis.Nil { //nolint:errorlint // go-redis gives it bare
 					err = nil // all of them were freed meanwhile
 				}
 				return err
@@ -133,7 +133,7 @@ func (e *Engine) checkPages(ctx context.Context, dir meta.Ino) (string, error) {
 	number := formatUint(uint64(dir))
 	var index []string
 	err := e.ask(ctx, "zrange", func(ctx context.Context) (err error) {
-		index, err = e.client.ZRange(ctx, e.prefix()+"x"+number, 0, -1).Result()
+		index, err = e.client().ZRange(ctx, e.prefix()+"x"+number, 0, -1).Result()
 		return err
 	})
 	if err != nil {
@@ -152,7 +152,7 @@ func (e *Engine) checkPages(ctx context.Context, dir meta.Ino) (string, error) {
 		}
 		var names []string
 		err := e.ask(ctx, "hkeys", func(ctx context.Context) (err error) {
-			names, err = e.client.HKeys(ctx, key).Result()
+			names, err = e.client().HKeys(ctx, key).Result()
 			return err
 		})
 		if err != nil {

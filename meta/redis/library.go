@@ -19,7 +19,7 @@ const (
 	functionPrefix = libraryName + "_"
 	// libraryRevision rises with each change of lua/: a client replaces an older library
 	// and leaves a newer one alone.
-	libraryRevision = 28
+	libraryRevision = 29
 )
 
 // library is the source of all functions. A file sees the locals of those before it.
@@ -28,7 +28,7 @@ func library() (string, error) {
 	b.WriteString("#!lua name=" + libraryName + "\n")
 	for _, name := range []string{
 		"base", "dirs", "change", "quota", "acl", "extents", "content", "links", "attr", "names", "rename", "count", "sessions",
-		"trash", "read", "scan", "apply", "repair", "replica", "compare", "ranges", "locks", "claims",
+		"trash", "read", "scan", "apply", "repair", "replica", "compare", "failover", "ranges", "locks", "claims",
 	} {
 		text, err := luaFiles.ReadFile("lua/" + name + ".lua")
 		if err != nil {
@@ -42,7 +42,7 @@ func library() (string, error) {
 
 // loadLibrary loads the functions unless the server has them in this revision or a newer one.
 func (s *server) loadLibrary(ctx context.Context, key string) error {
-	reply, err := s.client.Do(ctx, "fcall_ro", functionPrefix+"revision", 1, key).Result()
+	reply, err := s.client().Do(ctx, "fcall_ro", functionPrefix+"revision", 1, key).Result()
 	if n, ok := reply.(int64); err == nil && ok && n >= libraryRevision {
 		return nil
 	}
@@ -53,8 +53,8 @@ func (s *server) loadLibrary(ctx context.Context, key string) error {
 	if err != nil {
 		return err
 	}
-	var node goredis.Cmdable = s.client
-	if cluster, ok := s.client.(*goredis.ClusterClient); ok {
+	var node goredis.Cmdable = s.client()
+	if cluster, ok := s.client().(*goredis.ClusterClient); ok {
 		// Functions live on each node; ours are called on the one that has the volume.
 		if node, err = cluster.MasterForKey(ctx, key); err != nil {
 			return err

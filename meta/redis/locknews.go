@@ -81,6 +81,13 @@ func (n *lockNews) end() {
 	}
 }
 
+// restart makes whoever waits next listen anew: the server is another one.
+func (n *lockNews) restart() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.end()
+}
+
 func (n *lockNews) close() {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -111,7 +118,7 @@ func (n *lockNews) listen(ctx context.Context, session meta.SessionID) error {
 	}
 	n.end()
 	channel := n.s.prefix() + "wake:" + hex.EncodeToString(sessionBytes(session))
-	sub := n.s.client.Subscribe(context.WithoutCancel(ctx))
+	sub := n.s.client().Subscribe(context.WithoutCancel(ctx))
 	ready := make(chan struct{})
 	n.sub, n.session, n.ready = sub, session, ready
 	n.mu.Unlock()

@@ -98,7 +98,7 @@ func (e *Engine) trimBytes(ctx context.Context, most int64, limit uint64) (int64
 func (e *Engine) logSize(ctx context.Context) (length, bytes int64, err error) {
 	var size, count *goredis.IntCmd
 	err = e.ask(ctx, "log_size", func(ctx context.Context) error {
-		_, err := e.client.Pipelined(ctx, func(p goredis.Pipeliner) error {
+		_, err := e.client().Pipelined(ctx, func(p goredis.Pipeliner) error {
 			count = p.XLen(ctx, e.prefix()+"log")
 			size = p.MemoryUsage(ctx, e.prefix()+"log", logSamples)
 			return nil
@@ -119,7 +119,7 @@ func (e *Engine) LogStart(ctx context.Context) (meta.LogEntry, error) {
 	about := meta.Error{Op: "log_start", Name: e.volume}
 	var first []goredis.XMessage
 	err := e.ask(ctx, "xrange", func(ctx context.Context) (err error) {
-		first, err = e.client.XRangeN(ctx, e.prefix()+"log", "-", "+", 1).Result()
+		first, err = e.client().XRangeN(ctx, e.prefix()+"log", "-", "+", 1).Result()
 		return err
 	})
 	if err != nil {

@@ -16,7 +16,7 @@ func (e *Engine) Memory(ctx context.Context) (int64, error) {
 	err := e.eachKey(ctx, "", func(ctx context.Context, names []string) error {
 		return e.ask(ctx, "memory_usage", func(ctx context.Context) error {
 			usages := make(map[string]*goredis.IntCmd, len(names))
-			_, err := e.client.Pipelined(ctx, func(p goredis.Pipeliner) error {
+			_, err := e.client().Pipelined(ctx, func(p goredis.Pipeliner) error {
 				for _, name := range names {
 					if name != "log" {
 						usages[name] = p.MemoryUsage(ctx, e.prefix()+name, 0)

@@ -45,8 +45,8 @@ func (e *Engine) Reset(ctx context.Context, v meta.Volume, from meta.State) erro
 
 // clear removes all keys of the volume but its state, and what is true of this site only.
 func (e *Engine) clear(ctx context.Context) error {
-	var node goredis.Cmdable = e.client
-	if cluster, ok := e.client.(*goredis.ClusterClient); ok {
+	var node goredis.Cmdable = e.client()
+	if cluster, ok := e.client().(*goredis.ClusterClient); ok {
 		var err error
 		if node, err = cluster.MasterForKey(ctx, e.key); err != nil {
 			return err
@@ -206,7 +206,7 @@ func (e *Engine) SetLocal(ctx context.Context, values map[string]string) error {
 		}
 	}
 	err := e.ask(ctx, "set_local", func(ctx context.Context) error {
-		_, err := e.client.TxPipelined(ctx, func(p goredis.Pipeliner) error {
+		_, err := e.client().TxPipelined(ctx, func(p goredis.Pipeliner) error {
 			if len(set) > 0 {
 				p.HSet(ctx, e.prefix()+"local", set...)
 			}

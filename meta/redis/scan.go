@@ -206,9 +206,9 @@ func (e *Engine) scanRest(ctx context.Context, p place, limit int) (meta.Batch, 
 	var pairs []string
 	var next uint64 // not cursor: an attempt that fails sets it
 	err = e.ask(ctx, "scan", func(ctx context.Context) (err error) {
-		scan := e.client.HScan
+		scan := e.client().HScan
 		if table.sorted {
-			scan = e.client.ZScan
+			scan = e.client().ZScan
 		}
 		pairs, next, err = scan(ctx, e.prefix()+table.key, cursor, "", int64(limit)).Result()
 		return err

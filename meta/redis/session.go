@@ -134,7 +134,7 @@ func (e *Engine) Sessions(ctx context.Context) ([]meta.Session, error) {
 func (e *Engine) OpenFiles(ctx context.Context, id meta.SessionID, limit int) ([]meta.Ino, error) {
 	var members []string
 	err := e.ask(ctx, "sscan", func(ctx context.Context) (err error) {
-		members, _, err = e.client.SScan(ctx, e.prefix()+"u"+hex.EncodeToString(sessionBytes(id)), 0, "", int64(limit)).Result()
+		members, _, err = e.client().SScan(ctx, e.prefix()+"u"+hex.EncodeToString(sessionBytes(id)), 0, "", int64(limit)).Result()
 		return err
 	})
 	about := meta.Error{Op: "openfiles"}

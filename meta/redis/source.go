@@ -44,7 +44,7 @@ func (e *Engine) read(ctx context.Context, after meta.Position, limit int, block
 	var state *goredis.StringCmd
 	var stream *goredis.XStreamSliceCmd
 	err := e.ask(ctx, "xread", func(ctx context.Context) error {
-		_, err := e.client.Pipelined(ctx, func(p goredis.Pipeliner) error {
+		_, err := e.client().Pipelined(ctx, func(p goredis.Pipeliner) error {
 			state = p.HGet(ctx, e.key, "state") // before the wait: what it says was in the log then
 			stream = p.XRead(ctx, e.readArgs(after, limit, block))
 			return nil
@@ -109,7 +109,7 @@ func (e *Engine) Acknowledge(ctx context.Context, s meta.MirrorState) error {
 	text, err := json.Marshal(s)
 	if err == nil {
 		err = e.ask(ctx, "hset", func(ctx context.Context) error {
-			return e.client.HSet(ctx, e.prefix()+"m", formatUint(uint32(s.Site)), text).Err()
+			return e.client().HSet(ctx, e.prefix()+"m", formatUint(uint32(s.Site)), text).Err()
 		})
 	}
 	if err != nil {
@@ -144,7 +144,7 @@ func (e *Engine) Mirrors(ctx context.Context) ([]meta.MirrorState, error) {
 
 func (s *server) hgetall(ctx context.Context, key string) (rows map[string]string, err error) {
 	err = s.ask(ctx, "hgetall", func(ctx context.Context) error {
-		rows, err = s.client.HGetAll(ctx, key).Result()
+		rows, err = s.client().HGetAll(ctx, key).Result()
 		return err
 	})
 	return rows, err
@@ -153,7 +153,7 @@ func (s *server) hgetall(ctx context.Context, key string) (rows map[string]strin
 // ForgetMirror implements meta.Source.
 func (e *Engine) ForgetMirror(ctx context.Context, site uint8) error {
 	err := e.ask(ctx, "hdel", func(ctx context.Context) error {
-		return e.client.HDel(ctx, e.prefix()+"m", formatUint(uint32(site))).Err()
+		return e.client().HDel(ctx, e.prefix()+"m", formatUint(uint32(site))).Err()
 	})
 	if err != nil {
 		return e.fail(ctx, meta.Error{Op: "forget_mirror", Name: e.volume}, err)

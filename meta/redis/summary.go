@@ -43,7 +43,7 @@ func (e *Engine) Summary(ctx context.Context) (Summary, error) {
 	var oldOrphan, oldFreed *goredis.ZSliceCmd
 	var info *goredis.StringCmd
 	err := e.ask(ctx, "summary", func(ctx context.Context) error {
-		_, err := e.client.Pipelined(ctx, func(p goredis.Pipeliner) error {
+		_, err := e.client().Pipelined(ctx, func(p goredis.Pipeliner) error {
 			length = p.XLen(ctx, e.prefix()+"log")
 			first = p.XRangeN(ctx, e.prefix()+"log", "-", "+", 1)
 			orphans, freed = p.ZCard(ctx, e.prefix()+"o"), p.ZCard(ctx, e.prefix()+"f")
@@ -71,7 +71,7 @@ func (e *Engine) Summary(ctx context.Context) (Summary, error) {
 		return s, e.fail(ctx, meta.Error{Op: "summary", Name: e.volume}, err)
 	}
 	// A managed server may refuse this, and is asked for nothing else then.
-	if info = e.client.Info(ctx); info.Err() == nil {
+	if info = e.client().Info(ctx); info.Err() == nil {
 		s.Server = serverOf(info.Val())
 	}
 	return s, nil

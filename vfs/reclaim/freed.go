@@ -86,7 +86,7 @@ func (r *Reclaimer) passed(ctx context.Context, v *meta.Volume) (uint64, []strin
 	at := map[uint8]uint64{}
 	names := map[uint8]string{}
 	for id, site := range v.Sites {
-		if id != r.opts.Home && !site.Shares {
+		if id != v.SourceSite() && !site.Shares && !site.Detached {
 			at[id], names[id] = 0, site.Name
 		}
 	}

@@ -25,6 +25,9 @@ type LeakReport struct {
 	// Ahead are blocks of slices whose numbers have not been given out: the
 	// metadata is older than the bucket. They are not deleted.
 	Ahead Amount `json:"ahead"`
+	// Kept is what no metadata knows and a source that was replaced may have known: until
+	// it has rejoined, and for the trash time from then on.
+	Kept Amount `json:"kept"`
 	// Foreign is what is no block, with a few names. It is never touched.
 	Foreign      Amount   `json:"foreign"`
 	ForeignNames []string `json:"foreign_names,omitempty"`
@@ -43,14 +46,18 @@ func (r *Reclaimer) Leaked(ctx context.Context, bucket object.Store, age time.Du
 	if err := r.onlyFollowers(ctx); err != nil {
 		return err
 	}
-	old := r.opts.Now().Add(-age)
+	v, err := r.opts.Meta.Volume(ctx)
+	if err != nil {
+		return err
+	}
+	limit := bounds{old: r.opts.Now().Add(-age), kept: keptBelow(&v, r.opts.Now())}
 	after := ""
 	for {
 		page, err := bucket.List(ctx, "", after, object.MaxListed)
 		if err != nil {
 			return fmt.Errorf("list %s: %w", bucket, err)
 		}
-		if err := r.sift(ctx, bucket, page, old); err != nil {
+		if err := r.sift(ctx, bucket, page, limit); err != nil {
 			return err
 		}
 		r.progress()
@@ -59,6 +66,25 @@ func (r *Reclaimer) Leaked(ctx context.Context, bucket object.Store, age time.Du
 		}
 		after = page[len(page)-1].Key
 	}
+}
+
+// bounds say which blocks that no metadata knows are not leaked: those that were written
+// after old, and those of slice numbers below kept.
+type bounds struct {
+	old  time.Time
+	kept uint64
+}
+
+// keptBelow is below which slice number a source that was replaced may have known data of
+// which nothing else tells.
+func keptBelow(v *meta.Volume, now time.Time) uint64 {
+	kept := uint64(0)
+	for i := range v.Promotions {
+		if p := &v.Promotions[i]; p.Rejoined.IsZero() || now.Before(p.Rejoined.Add(v.Trash)) {
+			kept = max(kept, p.NextSlice)
+		}
+	}
+	return kept
 }
 
 // onlyFollowers refuses to go by metadata that lost changes which a mirror has: it may
@@ -81,7 +107,7 @@ func (r *Reclaimer) onlyFollowers(ctx context.Context) error {
 }
 
 // sift counts the objects of a page, and deletes what is leaked.
-func (r *Reclaimer) sift(ctx context.Context, bucket object.Store, page []object.Info, old time.Time) error {
+func (r *Reclaimer) sift(ctx context.Context, bucket object.Store, page []object.Info, limit bounds) error {
 	var ids []uint64
 	blocks := make([]uint64, len(page)) // their slices
 	place := map[uint64]int{}
@@ -114,7 +140,9 @@ func (r *Reclaimer) sift(ctx context.Context, bucket object.Store, page []object
 		case known[place[slice]]:
 		case slice >= state.NextSlice:
 			l.Ahead.add(1, info.Size)
-		case info.ModTime.After(old):
+		case slice < limit.kept:
+			l.Kept.add(1, info.Size)
+		case info.ModTime.After(limit.old):
 			l.Young.add(1, info.Size)
 		default:
 			l.Leaked.add(1, info.Size)

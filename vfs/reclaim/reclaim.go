@@ -32,8 +32,6 @@ type Deleter interface {
 type Options struct {
 	Meta   Meta
 	Blocks Deleter
-	// Home is the source's own site, which need not acknowledge anything.
-	Home uint8
 	// DryRun counts what is due and changes nothing.
 	DryRun bool
 	// Yield ends the work when another client is found at it.

@@ -127,7 +127,7 @@ func (v *volume) holds(want ...string) {
 }
 
 func (v *volume) options() reclaim.Options {
-	return reclaim.Options{Meta: v.e, Blocks: v.bucket, Home: 1, Now: v.clock}
+	return reclaim.Options{Meta: v.e, Blocks: v.bucket, Now: v.clock}
 }
 
 func (v *volume) reclaimer(opts reclaim.Options) *reclaim.Reclaimer {

@@ -32,7 +32,13 @@ function C.begin(keys, args, mode)
   local c = cx
   local chain, role
   c.epoch, c.seq, chain, c.nino, c.nslice, c.bytes, c.inodes, role, c.quotas = read('>I6I6c16I6I6I7I6c1B', state)
-  if role ~= 'S' then return nil, fail('EROFS', role == 'F' and 'fenced' or 'readonly') end
+  if role ~= 'S' then
+    if role == 'B' then return nil, fail('EROFS', 'readonly') end
+    -- A source that was replaced, and may be a mirror by now: what it made is still answered; what it refuses here must not be made when it comes late.
+    if kept and sub(kept, 1, 4) == sub(start, 21) then return nil, kept end
+    if slot ~= '' and byte(args[5], 7) > 0 then call('HSET', key, args[4], sub(start, 21) .. sub(args[5], 7)) end
+    return nil, fail('EROFS', role == 'F' and 'fenced' or 'readonly')
+  end
   if slot == '' then
     if mode ~= ADMIN then return nil, fail('ESTALE', 'session') end
   elseif not v[2] and mode ~= START or v[5] then

@@ -86,10 +86,15 @@ define('scan', function(keys, args)
   local ino, at, room, rows = number(args[1]), args[2], number(args[3]), {}
   local limit, total = read('>I6', state, 29), (read('>I6', state, 48))
   while ino < limit do
-    local fields = {}
-    for i = ino % 64, 63 do fields[#fields + 1] = FIELD[i] end
-    local found = call('HMGET', p .. 'i' .. (group(ino)), spread(fields))
-    room = room - 1
+    local key, found = p .. 'i' .. dec((ino - ino % 64) / 64), {}
+    if call('EXISTS', key) == 1 then
+      local fields = {}
+      for i = ino % 64, 63 do fields[#fields + 1] = FIELD[i] end
+      found = call('HMGET', key, spread(fields))
+      room = room - 1
+    else -- numbers that a promotion has passed over, most often
+      ino, at, room = ino - ino % 64 + 64, '', room - 0.1
+    end
     for i = 1, #found do
       if found[i] then
         local rest
