@@ -275,8 +275,11 @@ func TestPromise08MetadataWhoseDataIsMissing(t *testing.T) {
 		d.mustHave(t, d.two, lost)
 		until(t, "the reason goes", func() bool { return d.status(t).Reason == "" })
 
-		gone := d.write(t, meta.RootIno, "gone", 1)
-		d.one.lose(dataKey(gone), true)
+		next := meta.Slice{ID: after.ID + 1, Home: 1}
+		d.one.lose(dataKey(next), true) // before anybody can copy it
+		if gone := d.write(t, meta.RootIno, "gone", 1); gone.ID != next.ID {
+			t.Fatalf("slice %d follows %d", gone.ID, after.ID)
+		}
 		until(t, "it is missed", func() bool { return d.status(t).Data.PendingObjects == 1 })
 		d.reclaim(t, "gone")
 		d.complete(t)
