@@ -80,7 +80,7 @@ func TestRunnerKilledAndLinkCut(t *testing.T) {
 		t.Errorf("state %q (%s), want following", st.State, st.Reason)
 	}
 	// Each record after the crash was applied once, and nothing else was.
-	harness.Eventually(t, "applied records as many as the position moved", time.Minute, func() bool {
+	harness.Eventually(t, "applied records as many as the position moved", 3*time.Minute, func() bool {
 		moved := s.position(t, s.metaB).Seq - reached.Seq
 		return second.Metric("mirrorfs_mirror_applied_records_total") == float64(moved)
 	})
@@ -164,7 +164,7 @@ func TestWriterKilled(t *testing.T) {
 		must(t, os.Mkdir(dir, 0o755))
 		ws := &writers{dir: dir}
 		ws.start(4)
-		harness.Eventually(t, "files closed", 2*time.Minute, func() bool { return ws.countClosed() >= 100 })
+		harness.Eventually(t, "files closed", 3*time.Minute, func() bool { return ws.countClosed() >= 100 })
 		m.Crash()
 		ws.running.Wait()
 

@@ -54,7 +54,7 @@ func (s *crashSites) crash(part int) string {
 		s.runner.Kill()
 		s.startRunner()
 		// It gives up when there is no Redis to begin with: a service would start it again.
-		harness.Eventually(s.t, "the runner", time.Minute, func() bool {
+		harness.Eventually(s.t, "the runner", 3*time.Minute, func() bool {
 			if !s.runner.Running() {
 				s.startRunner()
 			}
@@ -99,7 +99,7 @@ func TestCrashes(t *testing.T) {
 			return n
 		}
 		reach := func(n int) {
-			harness.Eventually(t, fmt.Sprintf("%d calls in round %d", n, round), 2*time.Minute, func() bool {
+			harness.Eventually(t, fmt.Sprintf("%d calls in round %d", n, round), 3*time.Minute, func() bool {
 				return acknowledged() >= n || allEnded(writers)
 			})
 		}
@@ -155,7 +155,7 @@ func (s *crashSites) check(round int, writers []*churner) {
 	for _, w := range writers {
 		w.check(s.t, s.a.Dir)
 	}
-	s.Run("mirror", "wait", s.serverB.Addr(), "--timeout", "2m")
+	s.Run("mirror", "wait", s.serverB.Addr(), "--timeout", "5m")
 	for _, w := range writers {
 		w.check(s.t, s.b.Dir)
 	}

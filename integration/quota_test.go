@@ -24,7 +24,7 @@ func quotaOf(t *testing.T, s *twoSites, meta, path string) (q struct {
 ) {
 	t.Helper()
 	if meta == s.metaB {
-		s.Run("mirror", "wait", s.metaB)
+		s.wait()
 	}
 	must(t, json.Unmarshal([]byte(s.Run("quota", "get", meta, path, "--json")), &q))
 	return q
@@ -37,7 +37,7 @@ func TestQuotaAtBothSites(t *testing.T) {
 	s.runMirror()
 	a, b := s.Mount("a", s.metaA), s.Mount("b", s.metaB)
 	must(t, os.Mkdir(filepath.Join(a.Dir, "dir"), 0o755))
-	s.Run("mirror", "wait", s.metaB)
+	s.wait()
 	for i := range 200 {
 		must(t, os.WriteFile(filepath.Join(a.Dir, "dir", fmt.Sprint("early", i)), make([]byte, 5000), 0o644))
 	}
@@ -100,7 +100,7 @@ func TestQuotaAtBothSites(t *testing.T) {
 		}
 	}
 	s.Run("quota", "remove", s.metaA, "/dir")
-	s.Run("mirror", "wait", s.metaB)
+	s.wait()
 	must(t, os.WriteFile(filepath.Join(b.Dir, "dir", "again"), nil, 0o644))
 	if out := s.Run("fsck", s.metaA); strings.Contains(out, "wrong") {
 		t.Error(out)
@@ -131,10 +131,10 @@ func TestACLsAtBothSites(t *testing.T) {
 	}
 	script(a.Dir, `umask 077; mkdir d; setfacl -m u:1001:rwx,d:u:1001:rwx,d:g:7:rx d; chgrp 7 d; chmod g+s d
 		setfattr -n trusted.a -v one d; echo secret > d/f`)
-	s.Run("mirror", "wait", s.metaB)
+	s.wait()
 	// Made at the mirror, where the default ACL is the source's.
 	script(b.Dir, `umask 077; echo more > d/g; mkdir d/sub; touch d/sub/h; chmod 640 d/f`)
-	s.Run("mirror", "wait", s.metaB)
+	s.wait()
 	show := `getfacl -Rn d; stat -c '%n %a %u:%g' d d/f d/g d/sub d/sub/h; getfattr -R -d -m trusted d`
 	there, here := script(a.Dir, show), script(b.Dir, show)
 	if there != here || !strings.Contains(here, "default:user:1001:rwx") || !strings.Contains(here, "d/sub 2770 0:7") {

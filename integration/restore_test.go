@@ -97,7 +97,10 @@ func TestRestoreAfterRemoval(t *testing.T) {
 	for range 2 {
 		for i := range restoredFiles {
 			if i%3 != 0 {
-				overwrite(t, filepath.Join(r0, fmt.Sprint(i)))
+				name := filepath.Join(r0, fmt.Sprint(i))
+				info, err := os.Stat(name)
+				must(t, err)
+				must(t, overwrite(name, bytes.Repeat([]byte{'x'}, int(info.Size()))))
 			}
 		}
 		written = append(written, len(objects(t, first)))
@@ -117,19 +120,6 @@ func TestRestoreAfterRemoval(t *testing.T) {
 	if got := describe(t, tree, restoredFiles); got != want {
 		t.Errorf("the other volume has\n%s\nand had\n%s", got, want)
 	}
-}
-
-// overwrite writes all of a file anew, in place.
-func overwrite(t *testing.T, name string) {
-	t.Helper()
-	f, err := os.OpenFile(name, os.O_WRONLY, 0)
-	must(t, err)
-	info, err := f.Stat()
-	must(t, err)
-	_, err = f.Write(bytes.Repeat([]byte{'x'}, int(info.Size())))
-	must(t, err)
-	must(t, f.Sync())
-	must(t, f.Close())
 }
 
 // What cannot be restored is refused before anything is made.

@@ -170,11 +170,11 @@ func TestGCKilled(t *testing.T) {
 	for n := byte(2); n < 6; n++ {
 		must(t, os.WriteFile(large, version(n), 0o644))
 	}
-	harness.Eventually(t, "the grace", time.Minute, func() bool { return gc(t, w, meta, "--no-list").Freed.Due.Objects == 4*size>>16 })
+	harness.Eventually(t, "the grace", 3*time.Minute, func() bool { return gc(t, w, meta, "--no-list").Freed.Due.Objects == 4*size>>16 })
 	for last := len(objects(t, bucket)); last > 2*size>>16; {
 		one := w.Start("gc", meta, "--delete", "--no-list", "--rate", "300")
 		other := w.Start("gc", meta, "--delete", "--no-list", "--rate", "300")
-		harness.Eventually(t, "some deletions", time.Minute, func() bool {
+		harness.Eventually(t, "some deletions", 3*time.Minute, func() bool {
 			return len(objects(t, bucket)) < last-10 || !one.Running() && !other.Running()
 		})
 		one.Kill()
@@ -210,7 +210,7 @@ func TestPromise10LaggingMirrorKeepsReading(t *testing.T) {
 	before := objects(t, bucket)
 	s.link.Cut()
 	must(t, os.WriteFile(filepath.Join(a.Dir, "f"), now, 0o644))
-	harness.Eventually(t, "gc to wait for the mirror", time.Minute, func() bool {
+	harness.Eventually(t, "gc to wait for the mirror", 3*time.Minute, func() bool {
 		r := gc(t, s.World, s.metaA, "--delete", "--no-list")
 		return r.Freed.Held.Objects == int64(len(before)) && slices.Equal(r.Freed.Waiting, []string{"b"})
 	})
@@ -221,11 +221,11 @@ func TestPromise10LaggingMirrorKeepsReading(t *testing.T) {
 		t.Errorf("%v blocks were deleted", n)
 	}
 	s.link.Mend()
-	harness.Eventually(t, "the old blocks to go", time.Minute, func() bool {
+	harness.Eventually(t, "the old blocks to go", 3*time.Minute, func() bool {
 		return len(objects(t, bucket)) == (len(now)+65535)/65536
 	})
 	s.wait()
-	harness.Eventually(t, "the new content at the mirror", time.Minute, func() bool {
+	harness.Eventually(t, "the new content at the mirror", 3*time.Minute, func() bool {
 		got, err := os.ReadFile(filepath.Join(b.Dir, "f"))
 		return err == nil && bytes.Equal(got, now)
 	})

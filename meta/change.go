@@ -237,7 +237,7 @@ const (
 	// MaxCommitExtents bounds one Commit, and so its record.
 	MaxCommitExtents = 2 << 10
 	// MaxChunkExtents bounds the extent list of one chunk.
-	MaxChunkExtents = 4 << 10
+	MaxChunkExtents = 3 << 10
 	// MaxCloneBytes bounds the range of one Clone: 1,024 chunks.
 	MaxCloneBytes = 1024 * ChunkBytes
 )

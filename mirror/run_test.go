@@ -28,7 +28,7 @@ func TestCopyAndFollowWhileOthersWrite(t *testing.T) {
 	a.run(t, 2000)
 	w.add(t)
 	cfg := w.config(t)
-	cfg.ScanRows = 7
+	cfg.ScanRows = 40 // the model sorts all rows for each batch
 	cfg.Replica = &slowReplica{Replica: w.near, load: 100 * time.Microsecond}
 	start(t, cfg)
 	b := newChurn(session(t, mustClient(t, w)), rng, "b")
@@ -177,7 +177,7 @@ func TestTwoRunnersAtOnce(t *testing.T) {
 	var applied, resets atomic.Int64
 	for range 2 { // from the copy on
 		cfg := w.config(t)
-		cfg.ScanRows, cfg.ApplyRecords, cfg.ClaimTTL = 5, 3, patience
+		cfg.ScanRows, cfg.ApplyRecords, cfg.ClaimTTL = 20, 3, patience
 		slow := &slowReplica{Replica: w.near, load: 50 * time.Microsecond}
 		cfg.Replica = &crashReplica{Replica: slow, applied: &applied, resets: &resets}
 		start(t, cfg)

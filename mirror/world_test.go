@@ -20,7 +20,7 @@ import (
 )
 
 // patience bounds every wait of these tests: it is for hung tests, not for slow ones.
-const patience = time.Minute
+const patience = 3 * time.Minute
 
 // settings are those of every volume of these tests.
 func settings(id string) meta.Volume {

@@ -19,8 +19,8 @@ import (
 )
 
 const (
-	labMountTimeout = time.Minute
-	labStopTimeout  = 30 * time.Second
+	labMountTimeout = 3 * time.Minute
+	labStopTimeout  = time.Minute
 	labPollInterval = 5 * time.Millisecond
 	labLogTail      = 4 << 10 // bytes
 )

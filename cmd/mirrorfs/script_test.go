@@ -18,7 +18,7 @@ import (
 )
 
 // scriptDeadline bounds one command of a script that hangs.
-const scriptDeadline = 2 * time.Minute
+const scriptDeadline = 3 * time.Minute
 
 // TestScripts runs testdata/script: sessions at a terminal, with the program as
 // it is built, private Redis servers and buckets in directories.

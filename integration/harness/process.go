@@ -15,7 +15,7 @@ import (
 )
 
 // stopTimeout bounds how long a process may take to end when asked to.
-const stopTimeout = time.Minute
+const stopTimeout = 3 * time.Minute
 
 // pollInterval is how often a condition is asked again.
 const pollInterval = 10 * time.Millisecond
@@ -96,7 +96,7 @@ func (p *Process) TryMetric(name string) (float64, bool) {
 // metricsURL waits for the process to tell where its metrics are.
 func (p *Process) metricsURL() (url string) {
 	p.t.Helper()
-	Eventually(p.t, "address of the metrics of "+p.name, time.Minute, func() bool {
+	Eventually(p.t, "address of the metrics of "+p.name, 3*time.Minute, func() bool {
 		_, rest, ok := strings.Cut(p.Log(), "url=")
 		url, _, _ = strings.Cut(rest, "\n")
 		return ok
@@ -175,7 +175,7 @@ func (w *World) Mount(name, meta string, flags ...string) *Mount {
 	// Runs after the process was asked to end: takes away what it left.
 	w.t.Cleanup(m.detach)
 	m.Process = w.Start(append([]string{"mount", meta, m.Dir, "--cache-dir", w.Dir("cache-" + name)}, flags...)...)
-	Eventually(w.t, "mount of "+meta, time.Minute, func() bool {
+	Eventually(w.t, "mount of "+meta, 3*time.Minute, func() bool {
 		if !m.Running() {
 			w.t.Fatalf("%s ended with code %d:\n%s", m.name, m.cmd.ProcessState.ExitCode(), m.Log())
 		}

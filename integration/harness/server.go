@@ -57,7 +57,7 @@ func (s *Server) Start() {
 		_ = s.cmd.Wait()
 		close(s.end)
 	}()
-	Eventually(s.t, "an answer of Redis", time.Minute, func() bool {
+	Eventually(s.t, "an answer of Redis", 3*time.Minute, func() bool {
 		select {
 		case <-s.end:
 			log, _ := os.ReadFile(filepath.Join(s.dir, "log"))
@@ -73,6 +73,25 @@ func (s *Server) Start() {
 func (s *Server) Kill() {
 	_ = s.cmd.Process.Kill()
 	<-s.end
+}
+
+// Processor is the processor time that its main thread has used: what its calls took, whatever
+// else the machine has to do.
+func (s *Server) Processor() time.Duration {
+	s.t.Helper()
+	info, err := local.InfoAt(context.Background(), s.socket())
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	sum := 0.0
+	for _, name := range []string{"used_cpu_user_main_thread", "used_cpu_sys_main_thread"} {
+		seconds, err := strconv.ParseFloat(info[name], 64)
+		if err != nil {
+			s.t.Fatalf("%s: %v", name, err)
+		}
+		sum += seconds
+	}
+	return time.Duration(sum * float64(time.Second))
 }
 
 // CLI runs a command of Redis at a server, and returns what redis-cli prints.

@@ -191,7 +191,7 @@ func newLockTest(t *testing.T, cfg Config) *lockTest {
 }
 
 // lockPatience bounds waits that only fail when something is broken.
-const lockPatience = time.Minute
+const lockPatience = 3 * time.Minute
 
 func bytesOf(kind meta.LockType, ino meta.Ino, owner meta.LockOwner, first, last uint64) meta.LockRequest {
 	return meta.LockRequest{Ino: ino, Kind: meta.LockRange, Owner: owner, LockedRange: meta.LockedRange{Type: kind, First: first, Last: last}}

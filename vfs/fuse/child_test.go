@@ -54,6 +54,10 @@ type childConfig struct {
 	Grace           time.Duration
 	Debug           bool
 	LocalLocks      bool
+	// Ahead is how far the child's clock is ahead of others', for all that waits for hours or
+	// minutes to pass; PurgeInterval is vfs.Options'.
+	Ahead         time.Duration
+	PurgeInterval time.Duration
 	// SessionTTL is how long a session lives without a heartbeat; 0 as usual.
 	SessionTTL time.Duration
 	Loopback   string // show this directory instead of a volume, for benchmarks
@@ -123,7 +127,11 @@ func runChild(ctx context.Context, config string) error {
 
 // serve mounts one client and runs it until it is unmounted or ctx ends.
 func (c *childConfig) serve(ctx context.Context, dir string, store object.Store, log *slog.Logger, mounted func()) error {
-	engine, err := redis.Open(ctx, c.Meta, redis.Options{Logger: log, SessionTTL: c.SessionTTL})
+	var clock func() time.Time
+	if c.Ahead > 0 {
+		clock = func() time.Time { return time.Now().Add(c.Ahead) }
+	}
+	engine, err := redis.Open(ctx, c.Meta, redis.Options{Logger: log, SessionTTL: c.SessionTTL, Clock: clock})
 	if err != nil {
 		return err
 	}
@@ -134,7 +142,7 @@ func (c *childConfig) serve(ctx context.Context, dir string, store object.Store,
 	defer closeBlocks()
 	opts := vfs.Options{
 		Engine: engine, Blocks: blocks, ReadOnly: c.ReadOnly, Logger: log, AttrAge: c.AttrAge,
-		FlushAge: c.FlushAge, CompactExtents: c.CompactExtents, CompactOnRead: true,
+		Now: clock, PurgeInterval: c.PurgeInterval, FlushAge: c.FlushAge, CompactExtents: c.CompactExtents, CompactOnRead: true,
 		SessionTTL: c.SessionTTL, HeartbeatInterval: c.SessionTTL / 5,
 		Session: meta.SessionInfo{Host: "test", PID: os.Getpid(), Kind: "mount", Mount: dir, Version: "test", Started: time.Now()},
 	}

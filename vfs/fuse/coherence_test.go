@@ -6,7 +6,9 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -144,4 +146,36 @@ func resident(t *testing.T, m []byte) int {
 		n += int(v & 1)
 	}
 	return n
+}
+
+// TestOpenBesideReplacing: an open finds a file, however often another client puts another
+// one in its place meanwhile, by nothing but renames.
+func TestOpenBesideReplacing(t *testing.T) {
+	const versions = 300
+	p := mount(t, childConfig{Dirs: []string{mountPoint(t), mountPoint(t)}})
+	here, there := filepath.Join(p.Dirs[0], "f"), filepath.Join(p.Dirs[1], "f")
+	for i := range versions {
+		write(t, there+strconv.Itoa(i), strconv.Itoa(i))
+	}
+	write(t, there, "-1")
+	var renames sync.WaitGroup
+	renames.Go(func() {
+		for i := range versions {
+			if err := os.Rename(there+strconv.Itoa(i), there); err != nil {
+				t.Error(err)
+				return
+			}
+		}
+	})
+	opens, last := 0, -1
+	for last < versions-1 && !t.Failed() {
+		text, err := os.ReadFile(here)
+		version, notANumber := strconv.Atoi(string(text))
+		if err != nil || notANumber != nil || version < last {
+			t.Errorf("read %q after version %d, %v", text, last, err)
+		}
+		opens, last = opens+1, version
+	}
+	renames.Wait()
+	t.Logf("%d opens beside %d renames", opens, versions)
 }

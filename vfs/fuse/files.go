@@ -2,6 +2,7 @@ package fuse
 
 import (
 	"syscall"
+	"time"
 
 	gofuse "github.com/hanwen/go-fuse/v2/fuse"
 
@@ -31,17 +32,23 @@ func (r *raw) Create(_ <-chan struct{}, in *gofuse.CreateIn, name string, out *g
 //
 // The kernel may have found the inode by a name that it believed in, and which
 // another client has taken away or given to another file since. Then it is told
-// ESTALE, looks the path up anew and opens what is there now.
+// ESTALE, looks the path up anew and opens what is there now, or was when it looked.
 func (r *raw) Open(cancel <-chan struct{}, in *gofuse.OpenIn, out *gofuse.OpenOut) gofuse.Status {
 	defer r.metrics.observe(opOpen, r.metrics.now())
 	ctx := r.asking(cancel, &in.InHeader)
 	defer ctx.finish()
 	f, err := r.fs.Open(ctx, r.ino(in.NodeId), in.Flags&openFlags)
+	again := r.retries.again(in.Pid, r.ino(in.NodeId), time.Now())
 	if err != nil {
-		return r.inodeStatus("open", err)
+		st := r.inodeStatus("open", err)
+		if st == gofuse.Status(syscall.ESTALE) && !again {
+			r.retries.stale(in.Pid, time.Now())
+		}
+		return st
 	}
-	if f.Stale() {
+	if !again && f.Stale() {
 		f.Release()
+		r.retries.stale(in.Pid, time.Now())
 		return gofuse.Status(syscall.ESTALE)
 	}
 	if in.Flags&syscall.O_TRUNC != 0 { // not before, for the file may be another's

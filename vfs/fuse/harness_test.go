@@ -152,7 +152,7 @@ func (p *child) cleanUp() {
 	case <-p.exit:
 	default:
 		_ = p.cmd.Process.Signal(syscall.SIGTERM)
-		if !p.waits(30 * time.Second) {
+		if !p.waits(patience) {
 			_ = p.cmd.Process.Signal(syscall.SIGQUIT) // tells where it stands
 			p.waits(5 * time.Second)
 			_ = p.cmd.Process.Kill()

@@ -15,6 +15,7 @@ func (r *raw) Lookup(cancel <-chan struct{}, h *gofuse.InHeader, name string, ou
 	ctx := r.asking(cancel, h)
 	defer ctx.finish()
 	node, err := r.fs.Lookup(ctx, r.ino(h.NodeId), name)
+	r.retries.lookedUp(h.Pid, node.Ino)
 	if err != nil {
 		if r.opts.NegativeTimeout > 0 && meta.Errno(err) == syscall.ENOENT {
 			out.SetEntryTimeout(r.opts.NegativeTimeout)

@@ -31,6 +31,7 @@ type raw struct {
 	dirs    handles[vfs.Dir]
 	watcher watcher
 	sizes   sizes
+	retries retries
 }
 
 func newRaw(opts Options) (*raw, error) {

@@ -3,7 +3,7 @@
 -- earlier ones, and is resolved each time it passes a multiple of STEP: to rewrite
 -- it for each small write would put all of it into each record.
 local SMALL, STEP = 128, 512
-local MAXLIST = 4096 -- most extents of a list, meta.MaxChunkExtents
+local MAXLIST = 3072 -- most extents of a list, meta.MaxChunkExtents
 local WORK = 2048 -- extents of all lists that one call looks at, when there are several: some 10 ms
 local CUT = 1200 -- the same for what is cut off, which costs more: each slice may be freed
 

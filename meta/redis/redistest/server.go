@@ -35,7 +35,7 @@ func Arg(name string, values ...string) Option {
 }
 
 // startTimeout bounds the start of a server on a busy machine.
-const startTimeout = time.Minute
+const startTimeout = 3 * time.Minute
 
 // Start runs a fresh server and returns its address: unix://SOCKET, or
 // redis://127.0.0.1:PORT with TCP. The server ends with the test.
