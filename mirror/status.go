@@ -29,6 +29,8 @@ type Status struct {
 	Data       DataStatus `json:"data"`
 	// Seen is when the runner was heard of last; of a mirror only.
 	Seen *time.Time `json:"seen,omitempty"`
+	// Verified is what the last verification found; of a mirror, and nil when there was none.
+	Verified *Verified `json:"verified,omitempty"`
 	// Mirrors is how the source sees its mirrors; at the source only.
 	Mirrors []Status `json:"mirrors,omitempty"`
 }
@@ -218,6 +220,13 @@ func mirrorStatus(ctx context.Context, site Site, v *meta.Volume, s meta.State, 
 	}
 	if s.Role == meta.RoleMirror && st.State == StateBootstrapping {
 		st.State = StateFollowing // since the note was written
+	}
+	verified, err := verifiedFrom(local)
+	if err != nil {
+		return Status{}, err
+	}
+	if !verified.Finished.IsZero() {
+		st.Verified = &verified
 	}
 	n.Applied = s.Position
 	if err := st.askSource(ctx, opts, info, now); err != nil {

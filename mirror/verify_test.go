@@ -6,8 +6,11 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 
 	"mirrorfs/meta"
 	"mirrorfs/meta/redis"
@@ -305,4 +308,55 @@ func TestVerifyResumes(t *testing.T) {
 			t.Errorf("what is remembered: %+v, %v", last, err)
 		}
 	})
+}
+
+// A mirror is verified on a schedule, what came of it is exported and shown, and a second runner does not
+// verify again what the first one has.
+func TestPromise12OnASchedule(t *testing.T) {
+	w := modelWorld(t)
+	newChurn(session(t, mustClient(t, w)), seeded(t), "a").run(t, 200)
+	w.add(t)
+	start(t, w.config(t))
+	w.mustBeEqual(t)
+	var clock atomic.Int64
+	reg := prometheus.NewRegistry()
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 2)
+	t.Cleanup(func() {
+		cancel()
+		if err := errors.Join(<-done, <-done); err != nil {
+			t.Error(err)
+		}
+	})
+	dials := new(atomic.Int64)
+	keep := func(reg prometheus.Registerer) {
+		done <- mirror.KeepVerified(ctx, mirror.ScheduleOptions{
+			Every: time.Hour, Site: w.near, Metrics: reg, Retry: time.Millisecond,
+			Dial: func(ctx context.Context) (mirror.Upstream, error) {
+				if dials.Add(1) == 1 {
+					return nil, errors.New("not now")
+				}
+				return w.upstream(ctx)
+			},
+			Verify: mirror.VerifyOptions{Now: func() time.Time { return time.Unix(1_000_000+clock.Load(), 0) }},
+		})
+	}
+	go keep(reg)
+	until(t, "it was verified", func() bool { v := w.status(t).Verified; return v != nil && v.Rows > 0 && v.Differences == 0 })
+	until(t, "it is exported", func() bool {
+		families, err := reg.Gather()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range families {
+			if f.GetName() == "mirrorfs_mirror_verified_timestamp_seconds" {
+				return f.GetMetric()[0].GetGauge().GetValue() == 1_000_000
+			}
+		}
+		return false
+	})
+	go keep(nil)
+	if n := dials.Load(); n != 2 {
+		t.Errorf("the source was dialled %d times", n)
+	}
 }

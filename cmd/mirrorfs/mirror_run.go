@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -16,6 +17,7 @@ import (
 type mirrorRunOptions struct {
 	bandwidth byteSize
 	metrics   string
+	verify    time.Duration // how often the mirror is verified; 0 is never
 }
 
 func newMirrorRunCommand(c *cli) *cobra.Command {
@@ -41,8 +43,12 @@ their own (mount --near-bucket).`,
 	}
 	cmd.Flags().Var(&opts.bandwidth, "bandwidth", "most bytes a second read from afar, metadata and data together; 0 is what mirror set says for data")
 	cmd.Flags().StringVar(&opts.metrics, "metrics", "", "serve Prometheus metrics and profiles at this address, for example :9567")
+	cmd.Flags().DurationVar(&opts.verify, "verify-every", 0, "how often to compare all metadata with the source's, for example 24h; 0 is never")
 	return cmd
 }
+
+// scheduledRate is how many rows a second a scheduled verification compares.
+const scheduledRate = 20_000
 
 func (c *cli) mirrorRun(ctx context.Context, addr string, opts mirrorRunOptions) (err error) {
 	reg := newRegistry()
@@ -79,14 +85,25 @@ func (c *cli) mirrorRun(ctx context.Context, addr string, opts mirrorRunOptions)
 		}
 		return e, nil
 	}
-	err = mirror.Run(ctx, mirror.Config{
-		Dial: func(ctx context.Context) (mirror.Upstream, error) {
-			now, err := mirror.Of(ctx, site) // it may have been pointed elsewhere
+	dial := func(ctx context.Context) (mirror.Upstream, error) {
+		now, err := mirror.Of(ctx, site) // it may have been pointed elsewhere
+		if err != nil {
+			return nil, err
+		}
+		return dialAt(ctx, now.Source)
+	}
+	if opts.verify > 0 {
+		keeping.Go(func() {
+			err := mirror.KeepVerified(beside, mirror.ScheduleOptions{
+				Every: opts.verify, Dial: dial, Site: site, Verify: mirror.VerifyOptions{Rate: scheduledRate}, Logger: c.log, Metrics: reg,
+			})
 			if err != nil {
-				return nil, err
+				c.log.ErrorContext(beside, "the mirror is not verified", slog.Any("error", err))
 			}
-			return dialAt(ctx, now.Source)
-		},
+		})
+	}
+	err = mirror.Run(ctx, mirror.Config{
+		Dial:    dial,
 		DialAt:  dialAt,
 		Data:    c.dataConfig(site, limit, reg),
 		Replica: site, Archive: archive, Logger: c.log, Metrics: reg,

@@ -112,6 +112,9 @@ func writeMirrorStatus(out io.Writer, st *mirror.Status) {
 			m.Data.Mode, m.Data.CompleteTo, pendingData(&m.Data), m.Reason)
 	}
 	_ = w.Flush()
+	if v := st.Verified; v != nil {
+		fmt.Fprintf(out, "verified %s at position %s: %d rows, %d differ\n", v.Finished.Format(time.RFC3339), v.Position, v.Rows, v.Differences)
+	}
 }
 
 // pendingData tells what is to be copied, both ways.

@@ -1,0 +1,109 @@
+package mirror
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// ScheduleOptions say how often a mirror is verified, and on what that stands. Dial, Site and Every are
+// needed.
+type ScheduleOptions struct {
+	// Every is how long after the end of a verification the next one begins, whoever made it.
+	Every time.Duration
+	// Dial opens the source's metadata; the schedule closes what it returns.
+	Dial   func(ctx context.Context) (Upstream, error)
+	Site   Site
+	Verify VerifyOptions
+	// Retry is how long after a failure it is tried again; default 1 minute.
+	Retry   time.Duration
+	Logger  *slog.Logger
+	Metrics prometheus.Registerer
+}
+
+// schedule is a KeepVerified under way.
+type schedule struct {
+	opts ScheduleOptions
+
+	mu   sync.Mutex
+	last Verified
+}
+
+// KeepVerified verifies a mirror again and again until ctx ends, and then returns nil. What came of it is
+// exported as metrics, and shown by status. A source or a mirror that does not answer, or a mirror that
+// does not follow, is tried again; one that was interrupted is gone on with.
+func KeepVerified(ctx context.Context, opts ScheduleOptions) error {
+	orDefault(&opts.Retry, time.Minute)
+	if opts.Every <= 0 || opts.Dial == nil || opts.Site == nil {
+		return errors.New("verification schedule: Every, Dial and Site are needed")
+	}
+	if opts.Logger == nil {
+		opts.Logger = slog.New(slog.DiscardHandler)
+	}
+	opts.Verify.setDefaults()
+	opts.Verify.Resume = true
+	s := &schedule{opts: opts}
+	err := register(opts.Metrics,
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "mirrorfs_mirror_verified_timestamp_seconds", Help: "When the last verification of this mirror ended; 0 when there was none.",
+		}, func() float64 {
+			if v := s.verified(); !v.Finished.IsZero() {
+				return float64(v.Finished.Unix())
+			}
+			return 0
+		}),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "mirrorfs_mirror_verified_differences", Help: "Differences from the source that the last verification found.",
+		}, func() float64 { return float64(s.verified().Differences) }),
+	)
+	if err != nil {
+		return err
+	}
+	for ctx.Err() == nil {
+		wait, err := s.turn(ctx)
+		if err != nil && ctx.Err() == nil {
+			opts.Logger.WarnContext(ctx, "the mirror was not verified", slog.Any("error", err), slog.Duration("retry_in", wait))
+		}
+		_ = pause(ctx, wait)
+	}
+	return nil
+}
+
+func (s *schedule) verified() Verified {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.last
+}
+
+// turn verifies if it is time to, and tells how long to wait then.
+func (s *schedule) turn(ctx context.Context) (time.Duration, error) {
+	last, err := LastVerified(ctx, s.opts.Site)
+	if err != nil {
+		return s.opts.Retry, err
+	}
+	s.mu.Lock()
+	s.last = last
+	s.mu.Unlock()
+	if due := last.Finished.Add(s.opts.Every).Sub(s.opts.Verify.Now()); due > 0 {
+		return due, nil
+	}
+	src, err := s.opts.Dial(ctx)
+	if err != nil {
+		return s.opts.Retry, err
+	}
+	report, err := Verify(ctx, src, s.opts.Site, s.opts.Verify)
+	if err = errors.Join(err, src.Close()); err != nil {
+		return s.opts.Retry, err
+	}
+	if report.Clean {
+		s.opts.Logger.InfoContext(ctx, "the mirror was verified", slog.Uint64("rows", report.Rows), slog.String("position", report.Position.String()))
+		return 0, nil
+	}
+	s.opts.Logger.ErrorContext(ctx, "the mirror differs from its source: run `mirrorfs mirror repair`",
+		slog.Int("differences", report.Count()), slog.String("first", report.Differences[0].String()))
+	return 0, nil
+}
