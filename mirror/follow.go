@@ -156,6 +156,9 @@ func (r *runner) nextLimit(limit int, last []meta.LogEntry) int {
 
 // apply applies records in steps of bounded size.
 func (r *runner) apply(ctx context.Context, state meta.State, records []record, target meta.Position) (meta.State, error) {
+	if state.Role != meta.RoleBootstrapping {
+		target = meta.Position{} // if the site is made anew, the target of its last copy means nothing
+	}
 	for first := true; first && !target.IsZero() || len(records) > 0; first = false {
 		var step []meta.LogEntry
 		size := 0

@@ -23,6 +23,8 @@ type mending struct {
 	// own stand if they are higher, for it may have rows of numbers that the source has not given yet.
 	NextIno   meta.Ino `json:"next_ino,omitempty"`
 	NextSlice uint64   `json:"next_slice,omitempty"`
+	// Chain is the state's checksum. While the repair goes on, the site's own is beingRepaired.
+	Chain string `json:"chain,omitempty"`
 	Repaired
 }
 
@@ -33,6 +35,10 @@ func (m *mending) at() (meta.Place, error) {
 	}
 	return meta.Place(b), nil
 }
+
+// beingRepaired stands where a state has its checksum, so that no record follows it: a runner that does not
+// know of the repair yet applies nothing.
+const beingRepaired = "being repaired.."
 
 // Repaired is what a repair did.
 type Repaired struct {
@@ -57,8 +63,11 @@ func (r *runner) mend(ctx context.Context, src Upstream, mine *claim) error {
 		}
 	} else if here, err := r.cfg.Replica.State(ctx); err != nil {
 		return err
-	} else if err := r.checkHead(ctx, src, here); err != nil {
-		return err
+	} else {
+		here.Chain = mine.Mending.Chain
+		if err := r.checkHead(ctx, src, here); err != nil {
+			return err
+		}
 	}
 	at, err := mine.Mending.at()
 	if err != nil {
@@ -80,7 +89,7 @@ func (r *runner) mend(ctx context.Context, src Upstream, mine *claim) error {
 	if err != nil {
 		return err
 	}
-	here.NextIno, here.NextSlice = mine.Mending.NextIno, mine.Mending.NextSlice
+	here.NextIno, here.NextSlice, here.Chain = mine.Mending.NextIno, mine.Mending.NextSlice, mine.Mending.Chain
 	return r.cfg.Replica.Rebase(ctx, here)
 }
 
@@ -109,7 +118,8 @@ func (r *runner) rebase(ctx context.Context, src Upstream, mine *claim) error {
 	if err != nil {
 		return err
 	}
-	mine.Mending.NextIno, mine.Mending.NextSlice = from.NextIno, from.NextSlice
+	mine.Mending.NextIno, mine.Mending.NextSlice, mine.Mending.Chain = from.NextIno, from.NextSlice, from.Chain
+	from.Chain = beingRepaired
 	from.NextIno, from.NextSlice = max(from.NextIno, here.NextIno), max(from.NextSlice, here.NextSlice)
 	r.cfg.Logger.InfoContext(ctx, "repairing: all rows are compared with the source's", slog.String("from", from.Position.String()))
 	if err := r.cfg.Replica.Rebase(ctx, from); err != nil {
