@@ -107,8 +107,7 @@ type Summary struct {
 	ID       string        `json:"id"`
 	Position meta.Position `json:"position"` // the state that it holds
 	Created  time.Time     `json:"created"`
-	// Latest is when the last change was made while it was written, if there was one; known
-	// to those who read it.
+	// Latest is when the last change was made while it was written, if there was one.
 	Latest time.Time  `json:"latest,omitzero"`
 	Used   meta.Usage `json:"used"`
 	Counts Counts     `json:"counts"`

@@ -98,7 +98,7 @@ func Write(ctx context.Context, w io.Writer, src Source, opts Options) (Summary,
 		return Summary{}, err
 	}
 	return Summary{
-		Volume: v.Name, ID: v.ID, Position: at.Position, Created: created,
+		Volume: v.Name, ID: v.ID, Position: at.Position, Created: created, Latest: d.latest,
 		Used: at.Usage, Counts: d.counts, Bytes: out.bytes,
 	}, nil
 }
@@ -107,6 +107,7 @@ func Write(ctx context.Context, w io.Writer, src Source, opts Options) (Summary,
 type dumper struct {
 	out    *partWriter
 	counts Counts
+	latest time.Time // when the last record was made
 }
 
 // Rows implements Sink.
@@ -126,7 +127,10 @@ func (d *dumper) Rows(effects []meta.Effect) error {
 }
 
 // Records implements Sink.
-func (d *dumper) Records(entries []meta.LogEntry, _ []meta.Record) error {
+func (d *dumper) Records(entries []meta.LogEntry, records []meta.Record) error {
+	if n := len(records); n > 0 {
+		d.latest = time.Unix(0, records[n-1].Time).UTC()
+	}
 	var part []byte
 	for i := range entries {
 		d.counts.Records++
