@@ -45,6 +45,26 @@ func (in *inode) join(base int64) {
 	}
 }
 
+// endOfAppends is where the next append goes: right behind what this generation has already.
+// When the file is known to have become longer meanwhile, by others, all of the generation moves
+// to its new end first: it has no gaps. write is held.
+func (in *inode) endOfAppends() int64 {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	act := in.active
+	if act == nil || !act.isAppend() {
+		return int64(in.size()) //nolint:gosec // below 2^47
+	}
+	behind := in.attr.Size
+	if in.sealed != nil {
+		behind = max(behind, in.sealed.end)
+	}
+	if by := int64(behind) - act.base; by > 0 { //nolint:gosec // as above
+		act.move(by)
+	}
+	return int64(act.end) //nolint:gosec // as above
+}
+
 // flushAppended flushes what was appended before a file gets a size, unless that takes it away.
 // in.flushing is held.
 func (fs *FS) flushAppended(ctx context.Context, in *inode, size uint64) error {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -147,6 +148,36 @@ func TestAppendWhoseReplyIsLost(t *testing.T) {
 	f = r.open("f", syscall.O_RDONLY)
 	r.holds(f, want)
 	r.closes(f)
+}
+
+// TestAppendsStayTogether: what one client appended between two flushes stays together, also
+// when it learns in between that another has made the file longer.
+func TestAppendsStayTogether(t *testing.T) {
+	r := newRig(t, vfs.Options{})
+	r.put("f", fill(1, 100))
+	f := r.open("f", syscall.O_WRONLY|syscall.O_APPEND)
+	add := func(f *vfs.File, b []byte) {
+		t.Helper()
+		_, _, err := f.Append(t.Context(), b)
+		r.ok(err)
+	}
+	add(f, fill(2, 200))
+	other := &rig{TB: t, model: r.model, store: r.store}
+	other.mount(vfs.Options{})
+	g := other.open("f", syscall.O_WRONLY|syscall.O_APPEND)
+	add(g, fill(3, 300))
+	other.closes(g)
+	again := r.open("f", syscall.O_RDONLY) // asks how long the file is
+	add(f, fill(4, 400))
+	all := slices.Concat(fill(1, 100), fill(3, 300), fill(2, 200), fill(4, 400))
+	r.holds(again, all)
+	r.closes(again)
+	r.closes(f)
+	for _, who := range []*rig{r, other} {
+		f := who.open("f", syscall.O_RDONLY)
+		who.holds(f, all)
+		who.closes(f)
+	}
 }
 
 // TestRefusedCommitIsReported: what can never be committed is reported like a

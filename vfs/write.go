@@ -66,9 +66,7 @@ func (f *File) put(ctx context.Context, p []byte, off int64) (int64, int, error)
 	defer in.write.Unlock()
 	base := int64(notAppended)
 	if off == atEnd {
-		in.mu.RLock()
-		off = int64(in.size())
-		in.mu.RUnlock()
+		off = in.endOfAppends()
 		base = off
 	}
 	in.join(base)
