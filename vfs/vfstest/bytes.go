@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"math/rand/v2"
 	"os"
+	"runtime/debug"
 	"strconv"
 	"testing"
 
@@ -232,9 +233,23 @@ func (r *bytesRun) copyRange(h bytesHandle, off, n int) string {
 
 // mapped changes bytes through memory.
 func (r *bytesRun) mapped(h bytesHandle) string {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		if fault := recover(); fault != nil { // a page that could not be read
+			r.Errorf("file %s, mapped: %v", r.name(h.file), fault)
+		}
+	}()
 	f, ok := h.f.(*osFile)
 	w := r.want[h.file]
 	if !ok || r.target.Flags&unix.O_DIRECT != 0 || len(w) == 0 {
+		return "nothing"
+	}
+	// As programs do, who map what fstat tells: mmap does not ask how long a file is, and
+	// the kernel goes by what it was told last.
+	st, err := h.f.Stat()
+	r.ok(err)
+	if st.Size != r.base+int64(len(w)) {
+		r.Errorf("file %s is %d long before it is mapped, want %d", r.name(h.file), st.Size-r.base, len(w))
 		return "nothing"
 	}
 	first := r.base &^ 4095
