@@ -29,8 +29,8 @@ func TestDemo(t *testing.T) {
 		t.Errorf("result: %s", out)
 	}
 	for _, l := range result.Latencies {
-		// Heartbeats and reports of the runner are counted with them.
-		if l.RoundTripsB > 1.6 {
+		// A heartbeat or a report of the runner may be counted with them.
+		if l.RoundTripsB > 1.2 {
 			t.Errorf("%s at B takes %.2f round trips, want 1", l.Op, l.RoundTripsB)
 		}
 	}
