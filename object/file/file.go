@@ -69,7 +69,7 @@ func (s *Store) PutIfAbsent(ctx context.Context, key string, data []byte) error 
 	}
 	if info, err := os.Lstat(path); err == nil && info.Mode().IsRegular() {
 		// Its writer may not have come to this yet, and might lose it in a crash.
-		if err = syncDir(filepath.Dir(path)); err == nil {
+		if err = s.syncPath(filepath.Dir(path)); err == nil {
 			err = object.ErrExist
 		}
 		return object.Fail("put-if-absent", key, s.writeCause(err))

@@ -18,11 +18,12 @@ const (
 	writePieceBytes = 1 << 20       // between two looks at ctx
 	leftoverAge     = 1 * time.Hour // a temporary file this old has no writer any more
 	keptDirs        = 1 << 16       // most directories remembered as durable
-	placeTries      = 3             // against others who remove empty directories
+	placeTries      = 100           // of microseconds, against others who remove empty directories
 )
 
 // write makes path hold data, durably: temporary file, fsync, place (rename or
-// link), fsync of the directory.
+// link), fsync of the directories. These come last: as soon as the file is there,
+// nobody else can take its directories for empty and remove them.
 func (s *Store) write(ctx context.Context, path string, data []byte, place func(from, to string) error) error {
 	temp, err := s.writeTemp(ctx, data)
 	if err != nil {
@@ -34,7 +35,7 @@ func (s *Store) write(ctx context.Context, path string, data []byte, place func(
 			err = place(temp, path)
 		}
 		if err == nil {
-			return syncDir(dir)
+			return s.syncPath(dir)
 		}
 		// A directory that this Store had seen is gone, or one without keys is in the way.
 		if !errors.Is(err, fs.ErrNotExist) && !removeEmpty(path) {
@@ -43,7 +44,10 @@ func (s *Store) write(ctx context.Context, path string, data []byte, place func(
 		s.forgetDirs()
 	}
 	_ = os.Remove(temp) // place did not use it; if this fails it is swept later
-	return conflict(path, err)
+	if err = conflict(path, err); errors.Is(err, object.ErrExist) {
+		err = errors.Join(s.syncPath(dir), err) // its writer may not have come to this yet
+	}
+	return err
 }
 
 // writeTemp gives a new durable file with data; the caller places or removes it.
@@ -80,24 +84,40 @@ func (s *Store) writeTemp(ctx context.Context, data []byte) (name string, err er
 	return f.Name(), f.Sync()
 }
 
-// makeDir makes dir and its parents below the root. A directory that exists may
-// not be on disk yet if another process made it just now, so each is fsynced
-// once by each Store, through its parent.
+// makeDir makes dir and its parents below the root; syncPath makes them durable.
 func (s *Store) makeDir(dir string) error {
-	if dir == s.root {
+	if _, ok := s.durable.Load(dir); ok || dir == s.root {
 		return nil
 	}
-	if _, ok := s.durable.Load(dir); ok {
+	err := os.Mkdir(dir, 0o700)
+	if errors.Is(err, fs.ErrNotExist) {
+		if err = s.makeDir(filepath.Dir(dir)); err == nil {
+			err = os.Mkdir(dir, 0o700)
+		}
+	}
+	if errors.Is(err, fs.ErrExist) {
+		return nil
+	}
+	return err
+}
+
+// syncPath makes durable what was placed in dir, and dir itself. A directory that
+// exists may not be on disk yet if another process made it just now, so each is
+// fsynced once by each Store, through its parent.
+func (s *Store) syncPath(dir string) error {
+	if err := syncDir(dir); err != nil {
+		return err
+	}
+	return s.syncName(dir)
+}
+
+// syncName makes the name of dir durable, and those of its parents.
+func (s *Store) syncName(dir string) error {
+	if _, ok := s.durable.Load(dir); ok || dir == s.root {
 		return nil
 	}
 	parent := filepath.Dir(dir)
-	if err := s.makeDir(parent); err != nil {
-		return err
-	}
-	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
-		return err
-	}
-	if err := syncDir(parent); err != nil {
+	if err := errors.Join(syncDir(parent), s.syncName(parent)); err != nil {
 		return err
 	}
 	s.remember(dir)
