@@ -107,6 +107,13 @@ func (t *floors) needAll() (at meta.Position, ask bool) {
 	return later(t.applied, t.top), t.asks > 0
 }
 
+// reachedHere reports whether no answer can be before a position any more.
+func (t *floors) reachedHere(at meta.Position) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return !later(t.applied, t.all).Before(at)
+}
+
 // above gives the floor of a key if that is above the position of an answer.
 func (t *floors) above(at meta.Position, k key) (floor, bool) {
 	t.mu.Lock()

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"slices"
 
 	"mirrorfs/meta"
 )
@@ -61,7 +60,7 @@ func (r *runner) withoutLost(entries []meta.LogEntry) ([]meta.LogEntry, error) {
 	}
 	for i := range entries {
 		at := entries[i].Position
-		lost := slices.ContainsFunc(*promotions, func(p meta.Promotion) bool { return at.Epoch < p.Epoch && p.After.Seq < at.Seq })
+		lost := meta.Lost(*promotions, at)
 		if lost && i == 0 {
 			return nil, fmt.Errorf("%w: what is archived as %s was lost in a promotion", meta.ErrGap, at)
 		}

@@ -185,7 +185,7 @@ func (d *Dir) find(offset uint64) (int, bool) {
 // client changed something since. Otherwise a name just removed would come back
 // in the kernel's cache. Then less is asked for, as less was used.
 func (d *Dir) stale(offset uint64) {
-	if d.page == nil || d.learned == d.fs.learned.Load() && d.fs.now()-d.fetchedAt < int64(d.fs.opts.AttrAge) {
+	if d.page == nil || d.learned == d.fs.learned.Load() && d.fetchedAt > d.fs.fresh() {
 		return
 	}
 	if offset != d.at {

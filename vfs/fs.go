@@ -42,8 +42,11 @@ type FS struct {
 	// learned counts changes whose result was noted, to tell answers that are
 	// older than a change from newer ones.
 	learned counter
-	metrics metrics
-	kick    chan struct{} // asks the background flush to look at once
+	// changed is the position of the latest change, waitedAt when a wait ended last (ns).
+	changed  atomic.Pointer[meta.Position]
+	waitedAt atomic.Int64
+	metrics  metrics
+	kick     chan struct{} // asks the background flush to look at once
 }
 
 // New makes an FS. It starts nothing and asks nothing: Run does.
@@ -140,6 +143,9 @@ func (fs *FS) sendOnce(ctx context.Context, c meta.Change) (meta.Result, uint64,
 		return meta.Result{}, era, err
 	}
 	res, err := fs.engine.Change(ctx, c)
+	if err == nil {
+		fs.noteChange(res.Position)
+	}
 	return res, era, err
 }
 

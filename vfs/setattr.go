@@ -18,11 +18,11 @@ const setTimes = meta.SetAtime | meta.SetMtime | meta.SetAtimeNow | meta.SetMtim
 // kernel asks for what the reply to that has told.
 func (fs *FS) GetAttr(ctx context.Context, ino meta.Ino) (meta.Node, error) {
 	if in := fs.table.get(ino); in != nil {
-		if a, ok := in.recent(fs.now() - int64(fs.opts.AttrAge)); ok {
+		if a, ok := in.recent(fs.fresh()); ok {
 			return meta.Node{Ino: ino, Attr: a}, nil
 		}
 	}
-	if dir, ok := fs.lately.since(ino, fs.now()-int64(fs.opts.AttrAge)); ok {
+	if dir, ok := fs.lately.since(ino, fs.fresh()); ok {
 		dir.Attr.Atime = fs.accesses.over(ino, dir.Attr.Atime)
 		return dir, nil
 	}

@@ -9,7 +9,7 @@ import (
 
 // bare reports whether the inode had no extended attributes at most AttrAge ago.
 func (fs *FS) bare(ino meta.Ino) bool {
-	return fs.misses.since(ino, fs.now()-int64(fs.opts.AttrAge))
+	return fs.misses.since(ino, fs.fresh())
 }
 
 // GetXattr gives an extended attribute, ENODATA when there is none. It is one

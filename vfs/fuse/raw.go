@@ -32,6 +32,7 @@ type raw struct {
 	watcher watcher
 	sizes   sizes
 	retries retries
+	settled settled
 }
 
 func newRaw(opts Options) (*raw, error) {

@@ -14,6 +14,9 @@ import (
 // data, and ACLs if the kernel checks them. A program must not be told that an ACL is
 // in force when nobody does.
 func (r *raw) storable(name string) bool {
+	if strings.HasPrefix(name, positionPrefix) {
+		return false
+	}
 	if isACL(name) {
 		return r.server.KernelSettings().Flags64()&gofuse.CAP_POSIX_ACL != 0
 	}
@@ -31,7 +34,10 @@ func isACL(name string) bool { return name == meta.XattrACL || name == meta.Xatt
 // empty.
 func (r *raw) GetXAttr(cancel <-chan struct{}, h *gofuse.InHeader, name string, dest []byte) (uint32, gofuse.Status) {
 	defer r.metrics.observe(opGetXattr, r.metrics.now())
-	if !r.storable(name) {
+	switch {
+	case strings.HasPrefix(name, positionPrefix):
+		return r.position(cancel, h, name, dest)
+	case !r.storable(name):
 		return r.control(cancel, h, name, dest)
 	}
 	ctx := r.asking(cancel, h)
