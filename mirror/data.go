@@ -9,7 +9,6 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -310,28 +309,27 @@ func (r *runner) dataPlan(ctx context.Context) (dataPlan, error) {
 	}, nil
 }
 
-// carryData copies data, and shows how far that is, until ctx ends.
+// carryData copies data until ctx ends.
 func (r *runner) carryData(ctx context.Context) error {
 	c, err := newCarrier(*r.cfg.Data, r.dataPlan)
 	if err != nil {
 		return err
 	}
-	var all sync.WaitGroup
-	all.Go(func() { r.showData(ctx) })
-	defer all.Wait()
 	return c.run(ctx)
 }
 
-// showData takes over how far the copying is, whichever runner does it.
-func (r *runner) showData(ctx context.Context) {
+// showFacts takes over how far the copying of data is, and what was verified, whoever did it.
+func (r *runner) showFacts(ctx context.Context) error {
 	for {
 		if local, err := r.cfg.Replica.Local(ctx); err == nil {
-			if info, err := infoFrom(local); err == nil {
-				r.progress.data(dataStatus(&info, local, meta.Position{}))
+			info, err := infoFrom(local)
+			verified, worse := verifiedFrom(local)
+			if err == nil && worse == nil {
+				r.progress.facts(dataStatus(&info, local, meta.Position{}), verified)
 			}
 		}
-		if pause(ctx, r.cfg.ReportInterval) != nil {
-			return
+		if err := pause(ctx, r.cfg.ReportInterval); err != nil {
+			return err
 		}
 	}
 }

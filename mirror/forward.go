@@ -114,7 +114,7 @@ func NewEngine(opts EngineOptions) (*Engine, error) {
 	e.copying = &copying{near: opts.Near, now: opts.Now}
 	e.lag = &lag{max: opts.MaxLag, now: opts.Now}
 	var err error
-	if e.metrics, err = newEngineMetrics(opts.Metrics, e.floors.size); err != nil {
+	if e.metrics, err = newEngineMetrics(opts.Metrics, e.floors.size, e.far.down); err != nil {
 		return nil, err
 	}
 	return e, nil

@@ -76,7 +76,7 @@ func (k *keeper) get(ctx context.Context, key string, off, n int64) (_ io.ReadCl
 	near := k.store.places(key)[:1]
 	r, err := near[0].store.Get(ctx, key, off, n)
 	if err == nil {
-		k.store.metrics.read("near")
+		k.store.metrics.read(kindNear)
 		b := &body{ctx: ctx, store: k.store, key: key, off: off, n: n, places: k.store.places(key)[1:], at: near[0], open: r}
 		b.failed.key = key
 		return b, true, nil

@@ -29,7 +29,8 @@ type engineMetrics struct {
 	far     prometheus.Counter
 }
 
-func newEngineMetrics(r prometheus.Registerer, floors func() int) (*engineMetrics, error) {
+// newEngineMetrics makes them; floors and down are asked for gauges.
+func newEngineMetrics(r prometheus.Registerer, floors func() int, down func() bool) (*engineMetrics, error) {
 	m := &engineMetrics{
 		changes: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "mirrorfs_forwarded_change_seconds",
@@ -41,10 +42,25 @@ func newEngineMetrics(r prometheus.Registerer, floors func() int) (*engineMetric
 			Help: "Metadata reads answered by the source.",
 		}),
 	}
-	return m, register(r, m.changes, m.far, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+	return m, register(r, m.changes, m.far, sourceUp(func() bool { return !down() }), prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "mirrorfs_floors",
 		Help: "Inodes and names seen at the source that this site does not have yet.",
 	}, func() float64 { return float64(floors()) }))
+}
+
+// sourceUp is the gauge by which clients and runners tell whether the source answers.
+func sourceUp(up func() bool) prometheus.Collector {
+	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "mirrorfs_source_up", Help: "1 unless the source did not answer when it was last asked.",
+	}, func() float64 { return oneIf(up()) })
+}
+
+// oneIf is a truth as a gauge shows it.
+func oneIf(is bool) float64 {
+	if is {
+		return 1
+	}
+	return 0
 }
 
 func (m *engineMetrics) farRead() { m.far.Inc() }
@@ -59,70 +75,6 @@ func (m *engineMetrics) changed(op meta.Op, err error, d time.Duration) {
 		outcome = "refused"
 	}
 	m.changes.WithLabelValues(op.String(), outcome).Observe(d.Seconds())
-}
-
-// runnerMetrics count what a runner does.
-type runnerMetrics struct {
-	records, batches, bytes, copiedBytes, segments, segmentRecords prometheus.Counter
-}
-
-func newRunnerMetrics(r prometheus.Registerer, p *progress) (*runnerMetrics, error) {
-	counter := func(name, help string) prometheus.Counter {
-		return prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: help})
-	}
-	gauge := func(name, help string, value func(note) float64) prometheus.Collector {
-		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, func() float64 { return value(p.snapshot()) })
-	}
-	m := &runnerMetrics{
-		records:     counter("mirrorfs_mirror_applied_records_total", "Records of the source's log applied here."),
-		batches:     counter("mirrorfs_mirror_applied_batches_total", "Steps in which records were applied."),
-		bytes:       counter("mirrorfs_mirror_applied_bytes_total", "Bytes of the records applied here."),
-		copiedBytes: counter("mirrorfs_mirror_copied_bytes_total", "Bytes of effects loaded by the first copy."),
-		segments:    counter("mirrorfs_mirror_segments_total", "Segments of the source's log read because the log did not reach back so far."),
-
-		segmentRecords: counter("mirrorfs_mirror_segment_records_total", "Records read from segments."),
-	}
-	cs := []prometheus.Collector{
-		m.records, m.batches, m.bytes, m.copiedBytes, m.segments, m.segmentRecords,
-		gauge("mirrorfs_mirror_lag_records", "Records of the source that are not here yet.", func(n note) float64 {
-			records, _ := n.lag(n.Seen)
-			return float64(records)
-		}),
-		gauge("mirrorfs_mirror_lag_seconds", "Age of the oldest change that is not here yet.", func(n note) float64 {
-			_, age := n.lag(n.Seen)
-			return age.Seconds()
-		}),
-		gauge("mirrorfs_mirror_applied_seq", "Sequence number of the last record applied here.", func(n note) float64 {
-			return float64(n.Applied.Seq)
-		}),
-	}
-	for _, state := range []string{StateBootstrapping, StateFollowing, StateStalled, StateFenced} {
-		cs = append(cs, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-			Name: "mirrorfs_mirror_state", Help: "1 for the state that the mirror is in.",
-			ConstLabels: prometheus.Labels{"state": state},
-		}, func() float64 {
-			if p.snapshot().State == state {
-				return 1
-			}
-			return 0
-		}))
-	}
-	return m, register(r, cs...)
-}
-
-func (m *runnerMetrics) applied(records, bytes int) {
-	m.records.Add(float64(records))
-	m.bytes.Add(float64(bytes))
-	if records > 0 {
-		m.batches.Inc()
-	}
-}
-
-func (m *runnerMetrics) copied(bytes int) { m.copiedBytes.Add(float64(bytes)) }
-
-func (m *runnerMetrics) segment(records int) {
-	m.segments.Inc()
-	m.segmentRecords.Add(float64(records))
 }
 
 // storeMetrics count where a Store reads.
@@ -141,6 +93,9 @@ func newStoreMetrics(r prometheus.Registerer) (*storeMetrics, error) {
 			Name: "mirrorfs_kept_blocks_total",
 			Help: "Blocks read from afar and put into this site's bucket.",
 		}),
+	}
+	for _, kind := range []string{kindNear, kindHome, kindOther} {
+		m.reads.WithLabelValues(kind) // they are looked for before there are any
 	}
 	return m, register(r, m.reads, m.kept)
 }

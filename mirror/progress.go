@@ -30,7 +30,10 @@ type note struct {
 	LinkDown time.Time `json:"link_down_since,omitzero"`
 	Seen     time.Time `json:"seen"` // when the runner wrote this
 
-	data DataStatus // has facts of its own
+	// What has facts of its own, and what is for metrics only.
+	data      DataStatus
+	verified  Verified
+	meanBytes float64 // of a record
 }
 
 // lag tells how far behind the mirror is: records, and how old the oldest change
@@ -56,10 +59,15 @@ func (n *note) lag(now time.Time) (records uint64, age time.Duration) {
 type progress struct {
 	now func() time.Time
 
-	mu   sync.Mutex
-	note note
-	role meta.Role
+	mu      sync.Mutex
+	note    note
+	role    meta.Role
+	records int // applied since the start
+	bytes   int
 }
+
+// typicalRecordBytes is how large records are taken to be before any was seen.
+const typicalRecordBytes = 200
 
 // newProgress goes on from what the last runner left: a mirror that was stalled
 // stays so until it has been seen to follow.
@@ -68,6 +76,7 @@ func newProgress(now func() time.Time, last note) *progress {
 	if last.State != StateStalled && last.State != StateFenced {
 		last.State, last.Reason = StateBootstrapping, ""
 	}
+	last.meanBytes = typicalRecordBytes
 	return &progress{now: now, note: last}
 }
 
@@ -159,11 +168,20 @@ func (p *progress) linkUp() {
 	p.note.LinkDown = time.Time{}
 }
 
-// data notes how far the copying of data is.
-func (p *progress) data(d DataStatus) {
+// facts notes how far the copying of data is, and what the last verification found.
+func (p *progress) facts(d DataStatus, v Verified) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.note.data = d
+	p.note.data, p.note.verified = d, v
+}
+
+// tally notes the size of records that were applied.
+func (p *progress) tally(records, bytes int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.records += records
+	p.bytes += bytes
+	p.note.meanBytes = float64(p.bytes) / float64(p.records)
 }
 
 // snapshot is where the runner is now.

@@ -166,6 +166,7 @@ func Run(ctx context.Context, cfg Config) error {
 	}
 	g, runCtx := errgroup.WithContext(ctx)
 	g.Go(func() error { return r.keepNote(runCtx) })
+	g.Go(func() error { return r.showFacts(runCtx) })
 	g.Go(func() error { return r.pull(runCtx) })
 	if cfg.Data != nil {
 		g.Go(func() error { return r.carryData(runCtx) })

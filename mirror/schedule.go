@@ -4,10 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"sync"
 	"time"
-
-	"github.com/prometheus/client_golang/prometheus"
 )
 
 // ScheduleOptions say how often a mirror is verified, and on what that stands. Dial, Site and Every are
@@ -20,21 +17,15 @@ type ScheduleOptions struct {
 	Site   Site
 	Verify VerifyOptions
 	// Retry is how long after a failure it is tried again; default 1 minute.
-	Retry   time.Duration
-	Logger  *slog.Logger
-	Metrics prometheus.Registerer
+	Retry  time.Duration
+	Logger *slog.Logger
 }
 
 // schedule is a KeepVerified under way.
-type schedule struct {
-	opts ScheduleOptions
-
-	mu   sync.Mutex
-	last Verified
-}
+type schedule struct{ opts ScheduleOptions }
 
 // KeepVerified verifies a mirror again and again until ctx ends, and then returns nil. What came of it is
-// exported as metrics, and shown by status. A source or a mirror that does not answer, or a mirror that
+// exported by the runner's metrics, and shown by status. A source or a mirror that does not answer, or a mirror that
 // does not follow, is tried again; one that was interrupted is gone on with.
 func KeepVerified(ctx context.Context, opts ScheduleOptions) error {
 	orDefault(&opts.Retry, time.Minute)
@@ -47,22 +38,6 @@ func KeepVerified(ctx context.Context, opts ScheduleOptions) error {
 	opts.Verify.setDefaults()
 	opts.Verify.Resume = true
 	s := &schedule{opts: opts}
-	err := register(opts.Metrics,
-		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-			Name: "mirrorfs_mirror_verified_timestamp_seconds", Help: "When the last verification of this mirror ended; 0 when there was none.",
-		}, func() float64 {
-			if v := s.verified(); !v.Finished.IsZero() {
-				return float64(v.Finished.Unix())
-			}
-			return 0
-		}),
-		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-			Name: "mirrorfs_mirror_verified_differences", Help: "Differences from the source that the last verification found.",
-		}, func() float64 { return float64(s.verified().Differences) }),
-	)
-	if err != nil {
-		return err
-	}
 	for ctx.Err() == nil {
 		wait, err := s.turn(ctx)
 		if err != nil && ctx.Err() == nil {
@@ -73,21 +48,12 @@ func KeepVerified(ctx context.Context, opts ScheduleOptions) error {
 	return nil
 }
 
-func (s *schedule) verified() Verified {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.last
-}
-
 // turn verifies if it is time to, and tells how long to wait then.
 func (s *schedule) turn(ctx context.Context) (time.Duration, error) {
 	last, err := LastVerified(ctx, s.opts.Site)
 	if err != nil {
 		return s.opts.Retry, err
 	}
-	s.mu.Lock()
-	s.last = last
-	s.mu.Unlock()
 	if due := last.Finished.Add(s.opts.Every).Sub(s.opts.Verify.Now()); due > 0 {
 		return due, nil
 	}

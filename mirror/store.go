@@ -68,8 +68,15 @@ type layout struct {
 type place struct {
 	name  string
 	store object.Store
-	kind  string // of reads, for metrics: near, home or other
+	kind  string // of reads, for metrics
 }
+
+// The kinds of places, as seen from this site.
+const (
+	kindNear  = "near"
+	kindHome  = "home"
+	kindOther = "other"
+)
 
 var _ object.Store = (*Store)(nil)
 
@@ -108,7 +115,7 @@ func (s *Store) use(homes map[uint8]object.Store) {
 	l := &layout{homes: maps.Clone(homes)}
 	for _, site := range slices.Sorted(maps.Keys(homes)) {
 		store := homes[site]
-		l.all = append(l.all, place{name: "site " + strconv.Itoa(int(site)), store: store, kind: "other"})
+		l.all = append(l.all, place{name: "site " + strconv.Itoa(int(site)), store: store, kind: kindOther})
 		if !slices.Contains(s.opened, store) {
 			s.opened = append(s.opened, store)
 		}
@@ -163,14 +170,14 @@ func (s *Store) home(key string) place {
 	if !ok || l.homes[site] == nil {
 		site = s.opts.Source
 	}
-	return place{name: "site " + strconv.Itoa(int(site)), store: l.homes[site], kind: "home"}
+	return place{name: "site " + strconv.Itoa(int(site)), store: l.homes[site], kind: kindHome}
 }
 
 // places gives the buckets that may hold a key, each once, in the order of asking.
 func (s *Store) places(key string) []place {
 	list := make([]place, 0, 4)
 	if s.opts.Near != nil {
-		list = append(list, place{name: "near", store: s.opts.Near, kind: "near"})
+		list = append(list, place{name: "near", store: s.opts.Near, kind: kindNear})
 	}
 	add := func(p place) {
 		i := slices.IndexFunc(list, func(q place) bool { return q.store == p.store })

@@ -316,10 +316,11 @@ func TestPromise12OnASchedule(t *testing.T) {
 	w := modelWorld(t)
 	newChurn(session(t, mustClient(t, w)), seeded(t), "a").run(t, 200)
 	w.add(t)
-	start(t, w.config(t))
+	cfg, reg := w.config(t), prometheus.NewRegistry()
+	cfg.Metrics = reg
+	start(t, cfg)
 	w.mustBeEqual(t)
 	var clock atomic.Int64
-	reg := prometheus.NewRegistry()
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 2)
 	t.Cleanup(func() {
@@ -329,9 +330,9 @@ func TestPromise12OnASchedule(t *testing.T) {
 		}
 	})
 	dials := new(atomic.Int64)
-	keep := func(reg prometheus.Registerer) {
+	keep := func() {
 		done <- mirror.KeepVerified(ctx, mirror.ScheduleOptions{
-			Every: time.Hour, Site: w.near, Metrics: reg, Retry: time.Millisecond,
+			Every: time.Hour, Site: w.near, Retry: time.Millisecond,
 			Dial: func(ctx context.Context) (mirror.Upstream, error) {
 				if dials.Add(1) == 1 {
 					return nil, errors.New("not now")
@@ -341,7 +342,7 @@ func TestPromise12OnASchedule(t *testing.T) {
 			Verify: mirror.VerifyOptions{Now: func() time.Time { return time.Unix(1_000_000+clock.Load(), 0) }},
 		})
 	}
-	go keep(reg)
+	go keep()
 	until(t, "it was verified", func() bool { v := w.status(t).Verified; return v != nil && v.Rows > 0 && v.Differences == 0 })
 	until(t, "it is exported", func() bool {
 		families, err := reg.Gather()
@@ -355,7 +356,7 @@ func TestPromise12OnASchedule(t *testing.T) {
 		}
 		return false
 	})
-	go keep(nil)
+	go keep()
 	if n := dials.Load(); n != 2 {
 		t.Errorf("the source was dialled %d times", n)
 	}

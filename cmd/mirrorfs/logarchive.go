@@ -9,6 +9,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"mirrorfs/meta"
 	"mirrorfs/mirror"
 	"mirrorfs/mirror/segments"
@@ -22,6 +24,7 @@ type logArchive struct {
 	site interface {
 		Volume(ctx context.Context) (meta.Volume, error)
 	}
+	reg prometheus.Registerer // of buckets; may be nil
 
 	mu      sync.Mutex
 	buckets map[string]object.Store // by address
@@ -56,7 +59,7 @@ func (a *logArchive) open(ctx context.Context) (*segments.Archive, error) {
 			continue
 		}
 		if a.buckets[site.Bucket] == nil {
-			s, err := a.c.openBucket(ctx, site.Bucket, site.Name, nil)
+			s, err := a.c.openBucket(ctx, site.Bucket, site.Name, a.reg)
 			if err != nil {
 				return nil, err
 			}

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"mirrorfs/meta"
 	"mirrorfs/meta/redis"
 	"mirrorfs/mirror"
@@ -24,6 +26,7 @@ type logKeeper struct {
 	c      *cli
 	engine *redis.Engine // of the source
 	source string        // its address, of a mirror's runner
+	reg    prometheus.Registerer
 	// patient leaves the work to others as long as they do it.
 	patient bool
 
@@ -74,7 +77,7 @@ func (k *logKeeper) open(ctx context.Context, v *meta.Volume) error {
 	if err := k.close(); err != nil {
 		return err
 	}
-	bucket, err := k.c.openBucket(ctx, site.Bucket, site.Name, nil)
+	bucket, err := k.c.openBucket(ctx, site.Bucket, site.Name, k.reg)
 	if err != nil {
 		return err
 	}
@@ -117,7 +120,7 @@ func logSite(v *meta.Volume, own uint8) (meta.Site, bool) {
 // keepSourceLog archives the log of a mirror's source until ctx ends, when no client of the
 // source does it: one that is written through mirrors only may have no other.
 func (c *cli) keepSourceLog(ctx context.Context, site *redis.Engine, opts redis.Options) {
-	k := &logKeeper{c: c, patient: true}
+	k := &logKeeper{c: c, patient: true, reg: opts.Metrics}
 	defer func() { c.warn(ctx, k.forget()) }()
 	tick := time.NewTicker(upkeepInterval)
 	defer tick.Stop()

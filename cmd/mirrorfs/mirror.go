@@ -7,6 +7,7 @@ import (
 	"io"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/cobra"
 
 	"mirrorfs/meta/redis"
@@ -159,8 +160,8 @@ func (c *cli) mirrorRemove(ctx context.Context, addr string, timeout time.Durati
 }
 
 // openMirror opens the metadata of a mirror, and tells of which.
-func (c *cli) openMirror(ctx context.Context, addr string) (*redis.Engine, mirror.Info, error) {
-	site, err := c.openMeta(ctx, addr, nil)
+func (c *cli) openMirror(ctx context.Context, addr string, reg prometheus.Registerer) (*redis.Engine, mirror.Info, error) {
+	site, err := c.openMeta(ctx, addr, reg)
 	if err != nil {
 		return nil, mirror.Info{}, err
 	}
@@ -176,7 +177,7 @@ func (c *cli) openMirror(ctx context.Context, addr string) (*redis.Engine, mirro
 
 // openMirrorAndSource opens a mirror's metadata and, over the link, its source's.
 func (c *cli) openMirrorAndSource(ctx context.Context, addr string) (site, source *redis.Engine, err error) {
-	site, info, err := c.openMirror(ctx, addr)
+	site, info, err := c.openMirror(ctx, addr, nil)
 	if err != nil {
 		return nil, nil, err
 	}

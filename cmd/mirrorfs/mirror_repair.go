@@ -34,7 +34,7 @@ tells what would be copied.`,
 }
 
 func (c *cli) mirrorRepair(ctx context.Context, addr string, opts mirror.RepairOptions) (err error) {
-	site, info, err := c.openMirror(ctx, addr)
+	site, info, err := c.openMirror(ctx, addr, nil)
 	if err != nil {
 		return err
 	}

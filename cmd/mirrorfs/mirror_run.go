@@ -55,7 +55,7 @@ func (c *cli) mirrorRun(ctx context.Context, addr string, opts mirrorRunOptions)
 	if err := c.serveMetrics(ctx, opts.metrics, reg); err != nil {
 		return err
 	}
-	site, info, err := c.openMirror(ctx, addr)
+	site, info, err := c.openMirror(ctx, addr, reg)
 	if errors.Is(err, mirror.ErrNotMirror) {
 		return c.nearRun(ctx, addr, opts, reg, err)
 	}
@@ -66,13 +66,16 @@ func (c *cli) mirrorRun(ctx context.Context, addr string, opts mirrorRunOptions)
 	if _, err := c.checkServer(ctx, site); err != nil {
 		return err
 	}
+	if err := reg.Register(newSiteCollector(site, site.VolumeName(), info.Name)); err != nil {
+		return err
+	}
 	limit := newLimit(int64(opts.bandwidth))
 	source := redis.Options{
 		Password: c.getenv(envSourcePassword), Connections: 4, Logger: c.log,
-		Dialer: limitedDialer(limit),
+		Dialer: limitedDialer(limit), Metrics: reg, Name: sourceServer,
 	}
 	c.log.InfoContext(ctx, "mirror runs", slog.String("site", info.Name), slog.String("source", info.Source))
-	archive := &logArchive{c: c, site: site}
+	archive := &logArchive{c: c, site: site, reg: reg}
 	defer func() { err = errors.Join(err, archive.close()) }()
 	beside, stop := context.WithCancel(ctx)
 	var keeping sync.WaitGroup
@@ -95,7 +98,7 @@ func (c *cli) mirrorRun(ctx context.Context, addr string, opts mirrorRunOptions)
 	if opts.verify > 0 {
 		keeping.Go(func() {
 			err := mirror.KeepVerified(beside, mirror.ScheduleOptions{
-				Every: opts.verify, Dial: dial, Site: site, Verify: mirror.VerifyOptions{Rate: scheduledRate}, Logger: c.log, Metrics: reg,
+				Every: opts.verify, Dial: dial, Site: site, Verify: mirror.VerifyOptions{Rate: scheduledRate}, Logger: c.log,
 			})
 			if err != nil {
 				c.log.ErrorContext(beside, "the mirror is not verified", slog.Any("error", err))

@@ -77,7 +77,7 @@ func (c *cli) mirrorSwitch(ctx context.Context, addr string, opts mirror.SwitchO
 // mirrorSetSource points a mirror at another address of its source, or at the site that was
 // promoted in its place.
 func (c *cli) mirrorSetSource(ctx context.Context, addr, sourceAddr string) (err error) {
-	site, _, err := c.openMirror(ctx, addr)
+	site, _, err := c.openMirror(ctx, addr, nil)
 	if err != nil {
 		return err
 	}

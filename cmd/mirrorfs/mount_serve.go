@@ -121,7 +121,7 @@ func (m *mounted) serve(ctx context.Context, opts mountOptions, ready func() err
 	// What runs beside the mount ends after it: the last flushes need a session.
 	beside, stop := context.WithCancel(context.WithoutCancel(ctx))
 	var all sync.WaitGroup
-	all.Go(func() { c.upkeep(beside, m.v, opts.upkeep) })
+	all.Go(func() { c.upkeep(beside, m.v, opts.upkeep, m.reg) })
 	for _, run := range []func(context.Context) error{m.fs.Run, m.data.cache.Run} {
 		all.Go(func() {
 			if err := run(beside); err != nil {
@@ -129,7 +129,10 @@ func (m *mounted) serve(ctx context.Context, opts mountOptions, ready func() err
 			}
 		})
 	}
-	err := c.serveMetrics(beside, opts.metrics, m.reg)
+	err := m.reg.Register(newSiteCollector(m.v.near, m.v.Settings.Name, m.v.Site.Name))
+	if err == nil {
+		err = c.serveMetrics(beside, opts.metrics, m.reg)
+	}
 	if err == nil {
 		err = m.serveKernel(ctx, opts, ready)
 	}

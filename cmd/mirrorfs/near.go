@@ -62,7 +62,7 @@ func (c *cli) dataConfig(site *redis.Engine, limit *rate.Limiter, reg prometheus
 // nearRun copies for the sites that share the metadata at addr. When there are none, it
 // returns why that is nothing to run.
 func (c *cli) nearRun(ctx context.Context, addr string, opts mirrorRunOptions, reg prometheus.Registerer, nothing error) (err error) {
-	e, err := c.openMeta(ctx, addr, nil)
+	e, err := c.openMeta(ctx, addr, reg)
 	if err != nil {
 		return err
 	}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"log/slog"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 const (
@@ -20,8 +22,8 @@ const (
 // those that are not needed. Every client of the source does it, for a volume without a
 // mirror has no runner that could; several at once are harmless, and a failure is tried
 // again. At a mirror it does nothing.
-func (c *cli) upkeep(ctx context.Context, v *volume, interval time.Duration) {
-	k := &logKeeper{c: c, engine: v.near}
+func (c *cli) upkeep(ctx context.Context, v *volume, interval time.Duration, reg prometheus.Registerer) {
+	k := &logKeeper{c: c, engine: v.near, reg: reg}
 	defer func() { c.warn(ctx, k.close()) }()
 	if interval == 0 {
 		interval = upkeepInterval

@@ -35,14 +35,22 @@ func (c *cli) openMeta(ctx context.Context, addr string, reg prometheus.Register
 
 // openSource opens the metadata of a mirror's source.
 func (c *cli) openSource(ctx context.Context, addr string, timeout time.Duration) (*redis.Engine, error) {
+	return c.openSourceMetered(ctx, addr, timeout, nil)
+}
+
+// openSourceMetered is openSource for a process that serves metrics.
+func (c *cli) openSourceMetered(ctx context.Context, addr string, timeout time.Duration, reg prometheus.Registerer) (*redis.Engine, error) {
 	e, err := redis.Open(ctx, addr, redis.Options{
-		Password: c.getenv(envSourcePassword), ChangeTimeout: timeout, Logger: c.log,
+		Password: c.getenv(envSourcePassword), ChangeTimeout: timeout, Logger: c.log, Metrics: reg, Name: sourceServer,
 	})
 	if err != nil {
 		return nil, explainMeta(err, addr, envSourcePassword)
 	}
 	return e, nil
 }
+
+// sourceServer is what metrics call the source's Redis; the own one is "here".
+const sourceServer = "source"
 
 // checkServer refuses a server whose settings would lose data, and warns about one
 // that may.
@@ -190,9 +198,9 @@ func (c *cli) forwardingEngine(near *redis.Engine, opts volumeOptions) (meta.Eng
 			}
 			var e *redis.Engine
 			if at.Here {
-				e, err = near.Twin(ctx, redis.Options{Password: c.getenv(envMetaPassword), ChangeTimeout: timeout, Logger: c.log})
+				e, err = near.Twin(ctx, redis.Options{Password: c.getenv(envMetaPassword), ChangeTimeout: timeout, Logger: c.log, Metrics: opts.Metrics})
 			} else {
-				e, err = c.openSource(ctx, at.Address, timeout)
+				e, err = c.openSourceMetered(ctx, at.Address, timeout, opts.Metrics)
 			}
 			if err != nil {
 				return nil, err // a nil *redis.Engine would be a meta.Engine that is not nil

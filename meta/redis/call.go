@@ -83,6 +83,7 @@ func (s *server) repeat(ctx context.Context, name string, change bool, send func
 	sent := false
 	backoff := firstBackoff
 	for attempt := 0; ; attempt++ {
+		s.meters.send()
 		err := send(sendCtx, attempt)
 		if err == nil {
 			return nil

@@ -15,13 +15,12 @@ import (
 
 // dial makes a client for an address. A local server is started if it does not run;
 // otherwise nothing is sent yet.
-func dial(ctx context.Context, a Address, opts *Options) (goredis.UniversalClient, error) {
+func dial(ctx context.Context, a Address, opts *Options, m *meters) (goredis.UniversalClient, error) {
 	// go-redis writes lost connections to stderr, for the whole process. We return or log them.
 	logging.Disable()
 	o := &goredis.UniversalOptions{
 		Addrs: a.Hosts, DB: a.DB, Username: a.User, Password: a.Password, MasterName: a.Master,
 		SentinelPassword: opts.SentinelPassword, IsClusterMode: a.Cluster,
-		Dialer: opts.Dialer,
 		// Calls are sent again by call.go, which knows which slot they used.
 		MaxRetries: -1,
 		// A dial that fails is repeated by call.go too.
@@ -50,6 +49,7 @@ func dial(ctx context.Context, a Address, opts *Options) (goredis.UniversalClien
 		}
 		o.TLSConfig = config
 	}
+	o.Dialer = opts.dialer(m, o.TLSConfig)
 	return newClient(&a, o), nil
 }
 

@@ -141,11 +141,11 @@ func (e *Engine) Twin(ctx context.Context, opts Options) (*Engine, error) {
 
 func connectTo(ctx context.Context, a Address, opts Options) (*server, error) {
 	opts.setDefaults()
-	meters, err := newMeters(opts.Metrics)
+	meters, err := newMeters(opts.Metrics, opts.Name)
 	if err != nil {
 		return nil, fmt.Errorf("metrics of metadata calls: %w", err)
 	}
-	client, err := dial(ctx, a, &opts)
+	client, err := dial(ctx, a, &opts, &meters)
 	if err != nil {
 		return nil, err
 	}
@@ -272,3 +272,6 @@ func (e *Engine) Close() error {
 
 // Address returns where the volume is, without the password.
 func (e *Engine) Address() string { return e.addr().String() }
+
+// VolumeName is the name of the volume, which is known before there are any settings of it.
+func (e *Engine) VolumeName() string { return e.volume }

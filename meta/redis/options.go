@@ -38,9 +38,12 @@ type Options struct {
 	Clock func() time.Time
 	// Logger gets lost connections, and errors that nobody expects; nil means none.
 	Logger *slog.Logger
-	// Metrics gets counters of calls and their durations; nil means none.
+	// Metrics gets counters of calls, their durations and bytes, with the label server=Name,
+	// "here" if empty; nil means none.
 	Metrics prometheus.Registerer
-	// Dialer makes connections; nil means the network's.
+	Name    string
+	// Dialer makes connections, on which TLS is spoken if the address says so; nil means
+	// the network's.
 	Dialer func(ctx context.Context, network, address string) (net.Conn, error)
 }
 
