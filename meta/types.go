@@ -139,9 +139,9 @@ type ChunkExtents struct {
 
 // Slice names data in object storage.
 type Slice struct {
-	ID   uint64
-	Home uint8
-	Size uint32 // bytes
+	ID   uint64 `json:"slice"`
+	Home uint8  `json:"home_site_id"`
+	Size uint32 `json:"bytes"`
 }
 
 // Usage is what a volume holds.

@@ -160,7 +160,11 @@ func (r *statusResult) write(out io.Writer) {
 func (r *statusResult) writeKept(row func(name, format string, args ...any)) {
 	switch {
 	case r.LogRecords > 0:
-		row("log", "%d records, from %s on, %s of memory", r.LogRecords, r.LogFirst, formatBytes(r.LogMemory))
+		about := ""
+		if r.LogGuessed {
+			about = "about "
+		}
+		row("log", "%d records, from %s on, %s%s of memory", r.LogRecords, r.LogFirst, about, formatBytes(r.LogMemory))
 	default:
 		row("log", "empty")
 	}

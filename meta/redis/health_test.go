@@ -2,10 +2,13 @@ package redis_test
 
 import (
 	"errors"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
+	"mirrorfs/meta"
 	"mirrorfs/meta/redis"
 	"mirrorfs/meta/redis/redistest"
 )
@@ -62,5 +65,58 @@ func TestUserWithoutConfig(t *testing.T) {
 	_, err = redis.Open(t.Context(), "redis://app:wrong@"+host, redis.Options{})
 	if !errors.Is(err, syscall.EACCES) || strings.Contains(err.Error(), "wrong@") {
 		t.Errorf("a wrong password: %v: want EACCES", err)
+	}
+}
+
+// A server that does not tell how much memory a key takes, as managed ones may not: status estimates it, and
+// the log is kept within its limit all the same.
+func TestUserWithoutMemoryUsage(t *testing.T) {
+	address := redistest.Start(t, redistest.TCP())
+	redistest.Format(t, address, redis.Options{})
+	if err := admin(t, address).Do(t.Context(), "ACL", "SETUSER", "app", "on", ">secret", "~*", "&*", "+@all", "-memory").Err(); err != nil {
+		t.Fatal(err)
+	}
+	e := redistest.Open(t, "redis://app@"+strings.TrimPrefix(address, "redis://"), redis.Options{Password: "secret"})
+	told := redistest.Open(t, address, redis.Options{})
+	if err := e.StartSession(t.Context(), meta.SessionInfo{Kind: "cli"}); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 2000 {
+		if _, err := e.Change(t.Context(), newFile(1, strconv.Itoa(i))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	guess, err := e.Summary(t.Context())
+	if err != nil || !guess.LogGuessed {
+		t.Fatalf("guessed: %+v, %v", guess, err)
+	}
+	is, err := told.Summary(t.Context())
+	if err != nil || is.LogGuessed {
+		t.Fatalf("told: %+v, %v", is, err)
+	}
+	if guess.LogMemory < is.LogMemory*2/3 || guess.LogMemory > is.LogMemory*3/2 {
+		t.Errorf("the log takes %d bytes, and %d are guessed", is.LogMemory, guess.LogMemory)
+	}
+
+	v, err := e.Volume(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	v.LogKeep, v.LogBytes = time.Hour, is.LogMemory/4
+	if _, err := e.Change(t.Context(), meta.Settings{Volume: v}); err != nil {
+		t.Fatal(err)
+	}
+	state, err := e.State(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := e.SetArchived(t.Context(), meta.Archived{}, meta.Archived{Position: state.Position, Chain: state.Chain}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := e.TrimLog(t.Context(), 1_000_000); err != nil {
+		t.Fatal(err)
+	}
+	if now, err := told.Summary(t.Context()); err != nil || now.LogMemory > is.LogMemory/2 || now.LogRecords < 100 {
+		t.Errorf("the log was of %d bytes and is of %d, %d records, %v", is.LogMemory, now.LogMemory, now.LogRecords, err)
 	}
 }

@@ -19,8 +19,6 @@ const (
 	// trimRounds bounds how often a log that is too large is measured and cut: what is left
 	// is estimated.
 	trimRounds = 8
-	// logSamples is of how many parts of the log its size is estimated.
-	logSamples = 2000
 	// archiveField of {v}:local is up to where the log is archived.
 	archiveField = "archive"
 )
@@ -77,41 +75,20 @@ func (e *Engine) trim(ctx context.Context, keep int, limit uint64) (int64, error
 func (e *Engine) trimBytes(ctx context.Context, most int64, limit uint64) (int64, error) {
 	removed := int64(0)
 	for range trimRounds {
-		length, bytes, err := e.logSize(ctx)
+		log, err := e.logSize(ctx)
 		if err != nil {
 			return removed, e.fail(ctx, meta.Error{Op: "trim", Name: e.volume}, err)
 		}
-		if bytes <= most || length == 0 {
+		if log.bytes <= most || log.length == 0 {
 			return removed, nil
 		}
-		over := int64(math.Ceil(float64(length) * float64(bytes-most) / float64(bytes)))
-		n, err := e.trim(ctx, int(length-over), limit)
+		over := int64(math.Ceil(float64(log.length) * float64(log.bytes-most) / float64(log.bytes)))
+		n, err := e.trim(ctx, int(log.length-over), limit)
 		if removed += n; err != nil || n == 0 {
 			return removed, err
 		}
 	}
 	return removed, nil
-}
-
-// logSize tells how many entries the log has, and about how many bytes of the server's
-// memory it takes.
-func (e *Engine) logSize(ctx context.Context) (length, bytes int64, err error) {
-	var size, count *goredis.IntCmd
-	err = e.ask(ctx, "log_size", func(ctx context.Context) error {
-		_, err := e.client().Pipelined(ctx, func(p goredis.Pipeliner) error {
-			count = p.XLen(ctx, e.prefix()+"log")
-			size = p.MemoryUsage(ctx, e.prefix()+"log", logSamples)
-			return nil
-		})
-		if errors.Is(err, goredis.Nil) {
-			return nil // there is no log
-		}
-		return err
-	})
-	if err != nil {
-		return 0, 0, err
-	}
-	return count.Val(), size.Val(), nil
 }
 
 // LogStart implements meta.Source.

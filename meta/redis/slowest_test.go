@@ -37,6 +37,7 @@ func TestNoCallTakesLong(t *testing.T) {
 		{"commits of as many extents and chunks as may be", f.commitMuch},
 		{"clones", f.cloneMuch},
 		{"reads of extent lists", f.readMuch},
+		{"sums of rows, and the rows", f.compareMuch},
 		{"truncation", func() { f.cut(4, 1000) }},
 		{"purge", f.purge},
 		{"keeping what is overwritten", f.overwrite},
@@ -174,6 +175,52 @@ func (f *fragments) readMuch() {
 				f.t.Fatal(err)
 			}
 		})
+	}
+}
+
+// compareMuch sums up all rows as a verification does, with the ends that it chooses and with those
+// given, and reads all rows, as a repair does of what differs. A directory of many pages is among them, and
+// inodes with as many attributes and extents as may be.
+func (f *fragments) compareMuch() {
+	d, _ := f.do(meta.Make{Parent: 1, Name: "dir", Mode: meta.TypeDir | 0o755})
+	for i := range 3000 {
+		f.must(newFile(d.Node.Ino, "a name that is not short "+strconv.Itoa(i)))
+	}
+	for i := range 200 {
+		f.must(meta.SetXattr{Ino: d.Node.Ino, Name: "user.of-some-length-" + strconv.Itoa(i), Value: []byte(strings.Repeat("v", 1000))})
+	}
+	for at := meta.PlaceStart; at != meta.PlaceEnd; {
+		var sums meta.Digest
+		var err error
+		f.costs(func() { sums, err = f.e.Digest(f.t.Context(), at, nil, meta.MaxDigestRows) })
+		if err != nil || len(sums.Parts) == 0 {
+			f.t.Fatalf("%d sums, %v", len(sums.Parts), err)
+		}
+		var ends []meta.Place
+		for i := range sums.Parts {
+			ends = append(ends, sums.Parts[i].End)
+		}
+		f.costs(func() { _, err = f.e.Digest(f.t.Context(), at, ends, meta.MaxDigestRows) })
+		if err != nil {
+			f.t.Fatal(err)
+		}
+		at = ends[len(ends)-1]
+	}
+	rows := 0
+	for cursor := meta.Cursor(nil); ; {
+		var b meta.Batch
+		var err error
+		f.costs(func() { b, err = f.e.Rows(f.t.Context(), meta.PlaceStart, meta.PlaceEnd, cursor, 1000) })
+		if err != nil {
+			f.t.Fatal(err)
+		}
+		rows += len(b.Effects)
+		if cursor = b.Next; cursor == nil {
+			break
+		}
+	}
+	if rows < 1<<19 {
+		f.t.Errorf("all rows are only %d bytes: the test shows nothing", rows)
 	}
 }
 

@@ -15,8 +15,10 @@ type Summary struct {
 	// LogRecords are in the log, from LogFirst on.
 	LogRecords int64         `json:"log_records"`
 	LogFirst   meta.Position `json:"log_first"`
-	// LogMemory is about how many bytes of the server's memory they take.
-	LogMemory int64 `json:"log_memory_bytes"`
+	// LogMemory is about how many bytes of the server's memory they take. LogGuessed: the server
+	// refuses to tell (MEMORY USAGE), and it goes by the size of the newest records.
+	LogMemory  int64 `json:"log_memory_bytes"`
+	LogGuessed bool  `json:"log_memory_guessed,omitempty"`
 	// Orphans are deleted and not purged, Freed is how many changes freed slices that are
 	// not reclaimed; each since the oldest, the zero time when there is none.
 	Orphans      int64     `json:"orphans"`
@@ -67,9 +69,11 @@ func (e *Engine) Summary(ctx context.Context) (Summary, error) {
 			return s, e.fail(ctx, meta.Error{Op: "summary", Name: e.volume}, err)
 		}
 	}
-	if _, s.LogMemory, err = e.logSize(ctx); err != nil {
+	log, err := e.logSize(ctx)
+	if err != nil {
 		return s, e.fail(ctx, meta.Error{Op: "summary", Name: e.volume}, err)
 	}
+	s.LogMemory, s.LogGuessed = log.bytes, log.guessed
 	// A managed server may refuse this, and is asked for nothing else then.
 	if info = e.client().Info(ctx); info.Err() == nil {
 		s.Server = serverOf(info.Val())
