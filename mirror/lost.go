@@ -33,10 +33,10 @@ func (r *rejoining) report(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("old source: %w", err)
 	}
-	after, chain := r.step.After, r.step.Chain
+	after, chain := r.common.Position, r.common.Chain
 	for after.Seq < r.at.Position.Seq {
 		entries, err := r.old.Tail(ctx, after, drainRecords, 0)
-		if errors.Is(err, meta.ErrGap) && after == r.step.After {
+		if errors.Is(err, meta.ErrGap) && after == r.common.Position {
 			return r.trimmed(err)
 		}
 		if err != nil {
@@ -44,10 +44,7 @@ func (r *rejoining) report(ctx context.Context) error {
 		}
 		for _, e := range entries {
 			next, ok := meta.CheckChain(chain, e.Raw)
-			if !ok && after == r.step.After {
-				if err := r.historyDiffers(); err != nil {
-					return err
-				}
+			if !ok && r.opts.Force && after == r.common.Position { // it was not found
 				next = string(e.Raw[len(e.Raw)-len(meta.EmptyChain):])
 			} else if !ok {
 				return fmt.Errorf("old source: record %s: %w", e.Position, meta.ErrDiverged)

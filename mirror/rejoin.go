@@ -49,7 +49,8 @@ type RejoinResult struct {
 // Rejoin makes an old source a mirror of the one that was promoted in its place. What it had
 // acknowledged and the new source never saw is given to Lost first. When that is nothing, it
 // follows from where it is; else its metadata is copied anew. It can be repeated. Mounts of the
-// old source go on read-only and have to be mounted again.
+// old source go on read-only and have to be mounted again. It gets the data mode that the other one
+// had as a mirror, if both have a bucket: its runner then copies what either bucket lacks.
 func Rejoin(ctx context.Context, old, source Site, opts RejoinOptions) (RejoinResult, error) {
 	r := rejoining{old: old, source: source, opts: &opts}
 	if opts.SourceAddress == "" {
@@ -82,6 +83,7 @@ type rejoining struct {
 	at     meta.State  // where the old source stands, fenced
 	from   meta.State  // where the new source stands
 	step   meta.Promotion
+	common meta.State // the last that both had
 	res    RejoinResult
 }
 
@@ -119,6 +121,10 @@ func (r *rejoining) begin(ctx context.Context) error {
 		Site: r.step.From, Name: site.Name, Mode: ModeDemand, VolumeID: r.volume.ID, WasSource: true,
 	}
 	own := r.volume.Sites[r.volume.SourceSite()]
+	// The parts are exchanged: it holds what the other one held of it.
+	if now, err := Of(ctx, r.source); err == nil && needsBucket(now.Mode) && site.Bucket != "" && own.Bucket != "" {
+		r.res.Mode, r.res.Bandwidth = now.Mode, now.Bandwidth
+	}
 	_, r.at, err = fence(ctx, r.old, Fence{
 		Site: own.ID, Name: own.Name, Address: r.res.Source, Reason: "rejoins as a mirror", Time: r.opts.Now().UTC().Round(0),
 	}, true)
@@ -143,19 +149,19 @@ func (r *rejoining) mirrorAlready(ctx context.Context) error {
 
 // compare finds where the two parted, and hands over what is lost.
 func (r *rejoining) compare(ctx context.Context) error {
-	r.res.Common = r.step.After
-	switch {
-	case r.at.Position.Before(r.step.After): // it lost the end of its log
-		r.res.Common, r.res.Copy = r.at.Position, true
-		return nil
-	case r.at.Position == r.step.After:
-		r.res.Copy = r.at.Chain != r.step.Chain
-		if r.res.Copy {
-			return r.historyDiffers()
-		}
-		return nil
+	var err error
+	if r.common, err = r.parted(ctx); errors.Is(err, meta.ErrDiverged) && r.opts.Force {
+		r.common, err = meta.State{Position: r.step.After, Chain: r.step.Chain}, nil
+		r.opts.Logger.WarnContext(ctx, "nobody can tell any more from where on the sites differ: what is lost is told from the promotion on", slog.String("from", r.step.After.String()))
 	}
-	r.res.Copy, r.res.Lost = true, r.at.Position.Seq-r.step.After.Seq
+	if err != nil {
+		return err
+	}
+	r.res.Common = r.common.Position
+	if r.res.Copy = r.at.Position != r.step.After || r.at.Chain != r.step.Chain; r.at.Position.Seq <= r.common.Position.Seq {
+		return nil // all that it has is there
+	}
+	r.res.Lost = r.at.Position.Seq - r.common.Position.Seq
 	if r.opts.Lost == nil {
 		return fmt.Errorf("the old source has %d changes that the new one never saw: nothing was changed", r.res.Lost)
 	}
@@ -166,13 +172,6 @@ func (r *rejoining) compare(ctx context.Context) error {
 		return fmt.Errorf("report of lost changes: %w", err)
 	}
 	return nil
-}
-
-func (r *rejoining) historyDiffers() error {
-	if r.opts.Force {
-		return nil
-	}
-	return fmt.Errorf("%w: both sites were at %s, but not after the same changes; what differs cannot be told from the log", meta.ErrDiverged, r.step.After)
 }
 
 // register tells the new source of its mirror, so that it keeps its log for it.

@@ -54,13 +54,16 @@ func (r *runner) rejoined(ctx context.Context, src Upstream) error {
 // withoutLost leaves out of archived records those that a source wrote before another was
 // promoted, which that one never saw: they continue the log as well as the right ones do.
 func (r *runner) withoutLost(entries []meta.LogEntry) ([]meta.LogEntry, error) {
-	promotions := r.promotions.Load()
-	if promotions == nil {
-		return entries, nil
+	if promotions := r.promotions.Load(); promotions != nil {
+		return withoutLost(entries, *promotions)
 	}
+	return entries, nil
+}
+
+func withoutLost(entries []meta.LogEntry, promotions []meta.Promotion) ([]meta.LogEntry, error) {
 	for i := range entries {
 		at := entries[i].Position
-		lost := meta.Lost(*promotions, at)
+		lost := meta.Lost(promotions, at)
 		if lost && i == 0 {
 			return nil, fmt.Errorf("%w: what is archived as %s was lost in a promotion", meta.ErrGap, at)
 		}

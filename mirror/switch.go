@@ -17,6 +17,9 @@ type SwitchOptions struct {
 	Dial func(ctx context.Context, info Info) (Site, error)
 	// Address is where others, the old source among them, reach the metadata of the mirror.
 	Address string
+	// Archive and Data are as in PromoteOptions.
+	Archive Archive
+	Data    *DataConfig
 	// Wait bounds how long it takes the mirror to come near the source before that is
 	// fenced, and again until it has everything after; default 30 s. While the source is
 	// fenced no site takes changes.
@@ -47,7 +50,9 @@ func Switch(ctx context.Context, site Site, opts SwitchOptions) (res SwitchResul
 	if opts.Address == "" {
 		return res, errors.New("switch: the address of this site as others reach it is needed")
 	}
-	po := PromoteOptions{Dial: opts.Dial, Address: opts.Address, CatchUp: opts.Wait, Reason: "planned switch", Now: opts.Now, Logger: opts.Logger}
+	po := PromoteOptions{
+		Dial: opts.Dial, Address: opts.Address, Archive: opts.Archive, Data: opts.Data, CatchUp: opts.Wait, Reason: "planned switch", Now: opts.Now, Logger: opts.Logger,
+	}
 	if err := po.setDefaults(); err != nil {
 		return res, err
 	}
@@ -102,7 +107,7 @@ func (p *promotion) comeNear(ctx context.Context, source Site, wait time.Duratio
 		if head.Position.Seq < here.Position.Seq+nearEnough {
 			return nil
 		}
-		if _, err := drain(ctx, source, p.site, head.Position); err != nil {
+		if _, err := drain(ctx, source, p.opts.Archive, p.site, head.Position); err != nil {
 			return err
 		}
 	}

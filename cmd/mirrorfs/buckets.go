@@ -30,36 +30,53 @@ type siteBuckets struct {
 // of gives the buckets of all sites that have one, and, to be read only, those of the volume
 // that this one was restored from.
 func (b *siteBuckets) of(ctx context.Context, v meta.Volume) (map[uint8]object.Store, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
+	homes, err := b.own(ctx, v)
+	if err != nil {
+		return nil, err
+	}
+	for id, site := range v.Origins {
+		s, err := b.get("origin "+site.Bucket, func() (object.Store, error) { return b.c.openOrigin(ctx, v, site, b.reg) }) // no address has a blank
+		if err != nil {
+			return nil, err
+		}
+		homes[id] = s
+	}
+	return homes, nil
+}
+
+// own gives the buckets of all sites that have one.
+func (b *siteBuckets) own(ctx context.Context, v meta.Volume) (map[uint8]object.Store, error) {
 	homes := map[uint8]object.Store{}
 	for _, id := range slices.Sorted(maps.Keys(v.Sites)) {
 		site := v.Sites[id]
 		if site.Bucket == "" {
 			continue
 		}
-		s := b.opened[site.Bucket]
-		if s == nil {
-			var err error
-			if s, err = b.c.openBucket(ctx, site.Bucket, site.Name, b.reg); err != nil {
-				return nil, fmt.Errorf("bucket of site %s: %w", site.Name, err)
-			}
-			b.opened[site.Bucket] = s
+		s, err := b.get(site.Bucket, func() (object.Store, error) { return b.c.openBucket(ctx, site.Bucket, site.Name, b.reg) })
+		if err != nil {
+			return nil, fmt.Errorf("bucket of site %s: %w", site.Name, err)
 		}
 		homes[id] = s
 	}
-	for id, site := range v.Origins {
-		key := "origin " + site.Bucket // no address has a blank
-		if b.opened[key] == nil {
-			s, err := b.c.openOrigin(ctx, v, site, b.reg)
-			if err != nil {
-				return nil, err
-			}
-			b.opened[key] = s
-		}
-		homes[id] = b.opened[key]
-	}
 	return homes, nil
+}
+
+// get gives a bucket, which it opens if that was not done before.
+func (b *siteBuckets) get(key string, open func() (object.Store, error)) (object.Store, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if s := b.opened[key]; s != nil {
+		return s, nil
+	}
+	s, err := open()
+	if err != nil {
+		return nil, err
+	}
+	if b.opened == nil {
+		b.opened = map[string]object.Store{}
+	}
+	b.opened[key] = s
+	return s, nil
 }
 
 // openOrigin opens the bucket of a site of the volume that another one was restored from, to
@@ -86,7 +103,7 @@ func (b *siteBuckets) close() error {
 // its own site first, if that has one, then from their home, then from any other; and
 // they are written to home. Sites that come later are found.
 func (c *cli) openBuckets(ctx context.Context, v *volume, keep bool, reg prometheus.Registerer) (object.Store, error) {
-	b := &siteBuckets{c: c, reg: reg, opened: map[string]object.Store{}}
+	b := &siteBuckets{c: c, reg: reg}
 	homes, err := b.of(ctx, v.Settings)
 	if err != nil {
 		return nil, errors.Join(err, b.close())

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -20,14 +19,18 @@ import (
 // logArchive is the segments of a volume in the buckets of all its sites, as its settings
 // name them at the time: any of them may have been the source.
 type logArchive struct {
-	c    *cli
+	siteBuckets
 	site interface {
 		Volume(ctx context.Context) (meta.Volume, error)
 	}
-	reg prometheus.Registerer // of buckets; may be nil
+}
 
-	mu      sync.Mutex
-	buckets map[string]object.Store // by address
+// newLogArchive makes one; reg is of its buckets and may be nil.
+func (c *cli) newLogArchive(site interface {
+	Volume(ctx context.Context) (meta.Volume, error)
+}, reg prometheus.Registerer,
+) *logArchive {
+	return &logArchive{siteBuckets: siteBuckets{c: c, reg: reg}, site: site}
 }
 
 var _ mirror.Archive = (*logArchive)(nil)
@@ -47,37 +50,15 @@ func (a *logArchive) open(ctx context.Context) (*segments.Archive, error) {
 	if err != nil {
 		return nil, err
 	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.buckets == nil {
-		a.buckets = map[string]object.Store{}
+	homes, err := a.own(ctx, v)
+	if err != nil {
+		return nil, err
 	}
 	var stores []object.Store
-	for _, id := range slices.Sorted(maps.Keys(v.Sites)) {
-		site := v.Sites[id]
-		if site.Bucket == "" {
-			continue
-		}
-		if a.buckets[site.Bucket] == nil {
-			s, err := a.c.openBucket(ctx, site.Bucket, site.Name, a.reg)
-			if err != nil {
-				return nil, err
-			}
-			a.buckets[site.Bucket] = s
-		}
-		stores = append(stores, a.buckets[site.Bucket])
+	for _, id := range slices.Sorted(maps.Keys(homes)) {
+		stores = append(stores, homes[id])
 	}
 	return segments.NewArchive(v.ID, stores...)
-}
-
-func (a *logArchive) close() error {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	var errs []error
-	for _, s := range a.buckets {
-		errs = append(errs, s.Close())
-	}
-	return errors.Join(errs...)
 }
 
 // logSegments is what status tells of a log's segments.
@@ -109,7 +90,7 @@ func (c *cli) logSegments(ctx context.Context, v *meta.Volume) *logSegments {
 	}
 	ctx, cancel := context.WithTimeout(ctx, segmentsTimeout)
 	defer cancel()
-	a := &logArchive{c: c, site: fixedVolume{v}}
+	a := c.newLogArchive(fixedVolume{v}, nil)
 	s := &logSegments{Keep: v.LogKeep.String()}
 	archive, err := a.open(ctx)
 	if err == nil {

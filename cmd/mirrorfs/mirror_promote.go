@@ -1,10 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -32,7 +34,9 @@ func newMirrorPromoteCommand(c *cli) *cobra.Command {
 answers, it is fenced, so that it refuses every change, and all that it has is fetched
 first. If it does not answer, what it had acknowledged and the mirror has not applied
 is lost to the volume: promote prints up to where the mirror goes, how old that is, and
-what may be lost; mirror rejoin writes it down later. Mounts of the mirror go on as mounts of
+what may be lost; mirror rejoin writes it down later. What the old source has left in
+segments in a bucket that answers is fetched. Of a mirror with a bucket it tells which
+blocks are not there yet: mounts read them from the other site's bucket. Mounts of the mirror go on as mounts of
 the source. It is refused, without --force, when the old source lives and cannot be
 fenced. Where the source is well, mirror switch exchanges the two without any loss.`,
 		Example: "  mirrorfs mirror promote redis://redis.b.example/0 --dry-run\n  mirrorfs mirror promote redis://redis.b.example/0",
@@ -56,8 +60,10 @@ func (c *cli) mirrorPromote(ctx context.Context, addr string, opts promoteOption
 	if opts.address == "" {
 		opts.address = reopenable(site.Address())
 	}
+	archive := c.newLogArchive(site, nil)
+	defer func() { err = errors.Join(err, archive.close()) }()
 	res, err := mirror.Promote(ctx, site, mirror.PromoteOptions{
-		Dial: c.dialSite(opts.timeout), Address: opts.address, Force: opts.force, DryRun: opts.dryRun, Timeout: opts.timeout, Logger: c.log,
+		Dial: c.dialSite(opts.timeout), Archive: archive, Data: c.dataConfig(site, nil, nil), Address: opts.address, Force: opts.force, DryRun: opts.dryRun, Timeout: opts.timeout, Logger: c.log,
 	})
 	if errors.Is(err, mirror.ErrRefused) {
 		err = hintf(err, "mirrorfs mirror promote %s --force, if the old source may go on alone and lose its changes", redis.Redact(addr))
@@ -94,6 +100,16 @@ func writePromotion(out io.Writer, res *mirror.PromoteResult, failed error) {
 		fmt.Fprintf(w, "its age\t%v (%s)\n", age, res.LastTime.Format(time.RFC3339Nano))
 	}
 	fmt.Fprintf(w, "may be lost\t%s\n", lossText(&res.Loss))
+	if res.Salvaged > 0 {
+		fmt.Fprintf(w, "from segments\t%d changes that the old source left in a bucket\n", res.Salvaged)
+	}
+	if res.Data != nil {
+		fmt.Fprintf(w, "data\t%s\n", elsewhereText(res.Data))
+		for i := range res.Data.Files[:min(len(res.Data.Files), shownElsewhere)] {
+			f := &res.Data.Files[i]
+			fmt.Fprintf(w, "  not here\t%s: %d blocks, %s\n", cmp.Or(f.Path, fmt.Sprintf("inode %d", f.Inode)), f.Objects, formatBytes(int64(f.Bytes))) //nolint:gosec // a size
+		}
+	}
 	for _, why := range res.Refused {
 		fmt.Fprintf(w, "needs --force\t%s\n", why)
 	}
@@ -105,6 +121,24 @@ func writePromotion(out io.Writer, res *mirror.PromoteResult, failed error) {
 	default:
 		fmt.Fprintf(out, "site %s is the source of volume %s now, from position %s on\n", res.Site, res.Volume, res.Position)
 	}
+}
+
+// shownElsewhere is how many files people are shown whose data is elsewhere; --json lists more.
+const shownElsewhere = 10
+
+func elsewhereText(d *mirror.DataElsewhere) string {
+	text := "all is in the bucket of this site"
+	switch {
+	case d.Everything:
+		return "this site has no bucket: all of it is read from other sites'"
+	case d.Objects > 0:
+		text = fmt.Sprintf("%d blocks, %s, of %d files are not in the bucket of this site: they are read from that of %s as long as it answers",
+			d.Objects, formatBytes(int64(d.Bytes)), uint64(len(d.Files))+d.MoreFiles, strings.Join(d.Sites, ", ")) //nolint:gosec // a size
+	}
+	if d.Unfinished != "" {
+		text += fmt.Sprintf(" (%d slices were looked for, and then: %s)", d.Slices, d.Unfinished)
+	}
+	return text
 }
 
 func lossText(l *mirror.Loss) string {

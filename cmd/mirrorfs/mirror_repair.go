@@ -42,11 +42,13 @@ func (c *cli) mirrorRepair(ctx context.Context, addr string, opts mirror.RepairO
 	bar := c.newProgress()
 	defer bar.done()
 	opts.Progress = func(text string) { bar.update("%s", text) }
+	archive := c.newLogArchive(site, nil)
+	defer func() { err = errors.Join(err, archive.close()) }()
 	r, err := mirror.Repair(ctx, mirror.Config{
 		Dial: func(ctx context.Context) (mirror.Upstream, error) {
 			return c.openSource(ctx, info.Source, sourceTimeout)
 		},
-		Replica: site, Logger: c.log,
+		Replica: site, Archive: archive, Logger: c.log,
 	}, opts)
 	if err != nil {
 		return err

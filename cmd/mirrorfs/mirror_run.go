@@ -75,7 +75,7 @@ func (c *cli) mirrorRun(ctx context.Context, addr string, opts mirrorRunOptions)
 		Dialer: limitedDialer(limit), Metrics: reg, Name: sourceServer,
 	}
 	c.log.InfoContext(ctx, "mirror runs", slog.String("site", info.Name), slog.String("source", info.Source))
-	archive := &logArchive{c: c, site: site, reg: reg}
+	archive := c.newLogArchive(site, reg)
 	defer func() { err = errors.Join(err, archive.close()) }()
 	beside, stop := context.WithCancel(ctx)
 	var keeping sync.WaitGroup

@@ -47,7 +47,9 @@ func (c *cli) mirrorSwitch(ctx context.Context, addr string, opts mirror.SwitchO
 	if opts.Address == "" {
 		opts.Address = reopenable(site.Address())
 	}
-	opts.Dial, opts.Logger = c.dialSite(sourceTimeout), c.log
+	archive := c.newLogArchive(site, nil)
+	defer func() { err = errors.Join(err, archive.close()) }()
+	opts.Dial, opts.Archive, opts.Data, opts.Logger = c.dialSite(sourceTimeout), archive, c.dataConfig(site, nil, nil), c.log
 	if abort {
 		res, err := mirror.AbortSwitch(ctx, site, opts)
 		if err != nil {

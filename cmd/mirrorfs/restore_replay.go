@@ -69,7 +69,7 @@ func (r *restoring) Apply(ctx context.Context, from meta.State, entries []meta.L
 // replay applies what followed the dump, and then makes what is there a volume of its own. It is not
 // to be used before: it would take the other one's blocks for its own.
 func (r *restoring) replay(ctx context.Context, at meta.State) (_ meta.State, err error) {
-	archive := &logArchive{c: r.c, site: r}
+	archive := r.c.newLogArchive(r, nil)
 	defer func() { err = errors.Join(err, archive.close()) }()
 	sources := []segments.Records{archive}
 	if r.opts.from != "" {
