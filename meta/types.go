@@ -205,6 +205,9 @@ type Site struct {
 	// Detached says that the site's metadata does not take part any more: it was the
 	// source, another site was promoted, and it has not rejoined. Only its bucket counts.
 	Detached bool `json:"detached,omitempty"`
+	// Feed is the mirror whose log this one follows, so that records cross the way from the
+	// source once for both; 0 when that is the source's own.
+	Feed uint8 `json:"feed,omitempty"`
 }
 
 // Role is what a site's metadata may do.

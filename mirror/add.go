@@ -28,6 +28,11 @@ type AddOptions struct {
 	// Subtree limits what a mirror in ModeFull copies to what is below a directory; empty
 	// is everything.
 	Subtree string
+	// Feeder is a mirror near the new one, at FeedAddress as the new one reaches it, whose log
+	// is to be followed instead of the source's; nil is the source's. Add waits until it has
+	// heard of the new site.
+	Feeder      Site
+	FeedAddress string
 	// Now is the clock; nil is time.Now.
 	Now func() time.Time
 }
@@ -76,6 +81,12 @@ func Add(ctx context.Context, source, site Site, opts AddOptions) (Info, error) 
 		Source: withoutPassword(opts.SourceAddress), SourceSite: ownSite(ctx, source, &v),
 		Name: opts.Name, Mode: opts.Mode, Subtree: opts.Subtree, VolumeID: v.ID,
 	}
+	if opts.Feeder != nil {
+		info.Feed = withoutPassword(opts.FeedAddress)
+		if info.FeedSite, err = canFeed(ctx, opts.Feeder, &v); err != nil {
+			return Info{}, err
+		}
+	}
 	old, err := occupied(ctx, site, &v, &info)
 	if err != nil {
 		return Info{}, err
@@ -87,12 +98,17 @@ func Add(ctx context.Context, source, site Site, opts AddOptions) (Info, error) 
 		return info, nil
 	}
 	// The log is kept from here on, before the copy that needs it is prepared.
-	err = source.Acknowledge(ctx, meta.MirrorState{
+	begin := meta.MirrorState{
 		Site: info.Site, Name: info.Name, State: StateBootstrapping, Reason: "no runner was seen yet",
 		Applied: from.Position, Seen: opts.Now(), Mode: info.Mode,
-	})
-	if err != nil {
+	}
+	if err = source.Acknowledge(ctx, begin); err != nil {
 		return Info{}, fmt.Errorf("source: %w", err)
+	}
+	if opts.Feeder != nil {
+		if err := beFed(ctx, source, opts.Feeder, begin); err != nil {
+			return Info{}, err
+		}
 	}
 	if v, err = source.Volume(ctx); err != nil {
 		return Info{}, fmt.Errorf("source: %w", err)
@@ -147,6 +163,8 @@ func occupied(ctx context.Context, site Site, v *meta.Volume, want *Info) (Info,
 		return Info{}, fmt.Errorf("the mirror's address holds a mirror of the source at %s: remove that first (mirrorfs mirror remove)", old.Source)
 	case old.Name != want.Name:
 		return Info{}, fmt.Errorf("the mirror's address holds the mirror %q of this volume: remove that first (mirrorfs mirror remove)", old.Name)
+	case old.Feed != want.Feed:
+		return Info{}, fmt.Errorf("the mirror %q is there, and follows another log: change that with mirrorfs mirror set --feed", old.Name)
 	case old.Mode != want.Mode || old.Subtree != want.Subtree:
 		return Info{}, fmt.Errorf("the mirror %q is there, in data mode %s: change that with mirrorfs mirror set", old.Name, old.Mode)
 	}
@@ -182,7 +200,7 @@ func registerSite(ctx context.Context, source Site, v meta.Volume, info *Info, o
 		if number == info.SourceSite || s.Shares {
 			return 0, fmt.Errorf("site %q is the source, or uses its metadata: choose another name", info.Name)
 		}
-		return number, setSite(ctx, source, v, meta.Site{ID: number, Name: info.Name, Bucket: bucket}) // of an Add that was interrupted
+		return number, setSite(ctx, source, v, meta.Site{ID: number, Name: info.Name, Bucket: bucket, Feed: info.FeedSite}) // of an Add that was interrupted
 	}
 	if highest >= 255 {
 		return 0, errors.New("the volume has given away all 255 site numbers")
@@ -192,7 +210,7 @@ func registerSite(ctx context.Context, source Site, v meta.Volume, info *Info, o
 		v.Extra = map[string]string{}
 	}
 	v.Extra[ExtraSites] = strconv.Itoa(int(number))
-	return number, setSite(ctx, source, v, meta.Site{ID: number, Name: info.Name, Bucket: bucket})
+	return number, setSite(ctx, source, v, meta.Site{ID: number, Name: info.Name, Bucket: bucket, Feed: info.FeedSite})
 }
 
 // setSite writes one site into the volume's settings.
@@ -239,6 +257,9 @@ func Remove(ctx context.Context, source, site Site) (Info, error) {
 		return info, errors.New("the source holds another volume than this mirror")
 	}
 	if s, ok := v.Sites[info.Site]; ok && s.Name == info.Name {
+		if err := feedsNobody(&v, &info); err != nil {
+			return info, err
+		}
 		if err := leaves(ctx, source, site, &info); err != nil {
 			return info, err
 		}

@@ -45,7 +45,10 @@ func (r *runner) bootstrap(ctx context.Context, src Upstream) (meta.State, meta.
 		state, err := r.cfg.Replica.State(ctx)
 		return state, done.Target, err
 	}
-	if mine.Mending.On {
+	if mine.Mending.On { // a feeder may be wrong itself
+		if src, err = sourceOf(ctx, src); err != nil {
+			return meta.State{}, meta.Position{}, atSource(err)
+		}
 		return r.complete(ctx, src, &mine, r.mend)
 	}
 	return r.complete(ctx, src, &mine, func(ctx context.Context, src Upstream, mine *claim) error {

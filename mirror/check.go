@@ -14,8 +14,8 @@ const (
 	mendIt  = "run `mirrorfs mirror repair`, which copies only what differs"
 )
 
-func noVolume(err error) *stallError {
-	return &stallError{state: StateStalled, err: err, reason: "the source's address answers, but holds no volume: its metadata was lost or it is another server; restore it, and this mirror goes on"}
+func (r *runner) noVolume(err error) *stallError {
+	return &stallError{state: StateStalled, err: err, reason: "the address of " + r.info.upstreamName() + " answers, but holds no volume: its metadata was lost or it is another server; restore it, and this mirror goes on"}
 }
 
 // checkVolume makes sure that the source is the one that this mirror was made
@@ -24,13 +24,13 @@ func (r *runner) checkVolume(ctx context.Context, src Upstream) (meta.Volume, er
 	v, err := src.Volume(ctx)
 	switch {
 	case errors.Is(err, meta.ErrNoVolume):
-		return v, noVolume(err)
+		return v, r.noVolume(err)
 	case err != nil:
 		return v, atSource(err)
 	case v.ID != r.info.VolumeID:
 		return v, stall(nil, "the source's address holds another volume than the one that was mirrored (id %s, want %s): put the right one back, or, %s", v.ID, r.info.VolumeID, newCopy)
 	case v.Sites[r.info.Site].Name != r.info.Name:
-		return v, ErrRemoved
+		return v, r.isRemoved(ctx, src)
 	}
 	r.promotions.Store(&v.Promotions)
 	return v, nil
@@ -43,6 +43,9 @@ func (r *runner) check(ctx context.Context, src Upstream, here meta.State) error
 	if err != nil {
 		return err
 	}
+	if err := r.sourceMoved(ctx, src, &v); err != nil {
+		return err
+	}
 	if p, ok := v.PromotedAfter(here.Position); ok && p.After.Before(here.Position) {
 		return stall(meta.ErrDiverged, "this mirror has applied up to %s, but site %s was promoted at %s: the changes between were lost to the volume; %s", here.Position, v.Sites[p.Site].Name, p.After, newCopy)
 	}
@@ -51,11 +54,14 @@ func (r *runner) check(ctx context.Context, src Upstream, here meta.State) error
 
 // checkHead compares where the source stands with where this site stood before.
 func (r *runner) checkHead(ctx context.Context, src Upstream, here meta.State) error {
+	asked := r.cfg.Now()
 	s, err := src.State(ctx)
 	if err != nil {
 		return atSource(err)
 	}
-	r.progress.sawHead(s.Position)
+	if !r.info.fed() {
+		r.progress.sawHead(asked, s.Position)
+	}
 	if s.Role == meta.RoleMirror || s.Role == meta.RoleBootstrapping {
 		if err := r.rejoined(ctx, src); err != nil {
 			return err
@@ -66,6 +72,8 @@ func (r *runner) checkHead(ctx context.Context, src Upstream, here meta.State) e
 		return r.replaced(ctx, src)
 	case s.Role == meta.RoleBootstrapping:
 		return atSource(errors.New("its own first copy is not complete"))
+	case s.Position.Before(here.Position) && r.info.fed() && s.Role == meta.RoleMirror:
+		return &behindError{at: s.Position, here: here.Position}
 	case s.Position.Before(here.Position):
 		return stall(meta.ErrDiverged, "the source stands at %s, behind the %s that was applied here: it lost the end of its log or was restored from an older state; restore the newer state there, and this mirror goes on, or, %s", s.Position, here.Position, mendIt)
 	case s.Position == here.Position && s.Chain != here.Chain:
@@ -85,7 +93,7 @@ func (r *runner) explainTail(ctx context.Context, src Upstream, after meta.State
 		}
 		return stall(err, "the source's log does not continue after %s: the records that follow were trimmed or lost; %s", after.Position, mendIt)
 	case errors.Is(err, meta.ErrNoVolume):
-		return noVolume(err)
+		return r.noVolume(err)
 	default:
 		return atSource(err)
 	}

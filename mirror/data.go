@@ -90,7 +90,8 @@ type dataPlan struct {
 	Sites     map[uint8]meta.Site
 	Origins   map[uint8]meta.Site // of the volume that this one was restored from
 	Source    uint8
-	Block     int // bytes
+	Feeder    uint8 // the site whose bucket is read first; 0 is none
+	Block     int   // bytes
 	Bandwidth int64
 }
 
@@ -252,7 +253,7 @@ func (c *carrier) replicator(p *dataPlan, l *lane, buckets map[uint8]object.Stor
 	} else {
 		others := maps.Clone(buckets)
 		delete(others, l.Site)
-		from, err := NewStore(StoreOptions{Homes: others, Source: p.Source}) // who copies tells what is missing
+		from, err := NewStore(StoreOptions{Homes: others, Source: p.Source, Feeder: p.Feeder}) // who copies tells what is missing
 		if err != nil {
 			return nil, err
 		}
@@ -305,7 +306,8 @@ func (r *runner) dataPlan(ctx context.Context) (dataPlan, error) {
 		return dataPlan{}, err
 	}
 	return dataPlan{
-		Lanes: lanesOf(&info, v.Sites, local), Sites: v.Sites, Origins: v.Origins, Source: info.SourceSite, Block: v.BlockBytes, Bandwidth: info.Bandwidth,
+		Lanes: lanesOf(&info, v.Sites, local), Sites: v.Sites, Origins: v.Origins, Source: info.SourceSite, Feeder: info.FeedSite,
+		Block: v.BlockBytes, Bandwidth: info.Bandwidth,
 	}, nil
 }
 

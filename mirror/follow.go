@@ -83,7 +83,7 @@ func (r *runner) fetch(ctx context.Context, src Upstream, after meta.State, out 
 		var entries []meta.LogEntry
 		entries, archived, f.err = r.next(ctx, src, after, limit, archived)
 		if f.err == nil {
-			f.drained = len(entries) < limit && !archived
+			f.drained = len(entries) < limit && !archived && !r.info.fed() // of the feeder's log the source may have more
 			f.records, after, f.err = inspect(entries, after)
 			limit = r.nextLimit(limit, entries)
 		}

@@ -87,7 +87,7 @@ func newStoreMetrics(r prometheus.Registerer) (*storeMetrics, error) {
 	m := &storeMetrics{
 		reads: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "mirrorfs_block_reads_total",
-			Help: "Reads of blocks by the bucket that answered: near, the block's home, or another site's.",
+			Help: "Reads of blocks by the bucket that answered: near, the feeder's, the block's home, or another site's.",
 		}, []string{"from"}),
 		kept: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "mirrorfs_kept_blocks_total",

@@ -64,6 +64,9 @@ type progress struct {
 	role    meta.Role
 	records int // applied since the start
 	bytes   int
+	// head is where the source stood when it was asked at a time; zero once that is here.
+	head  meta.Position
+	asked time.Time
 }
 
 // typicalRecordBytes is how large records are taken to be before any was seen.
@@ -85,6 +88,7 @@ func (p *progress) stands(s meta.State) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.note.Applied, p.role = s.Position, s.Role
+	p.reached()
 	if p.note.State == StateBootstrapping && s.Role == meta.RoleMirror {
 		p.note.State, p.note.Reason = StateFollowing, ""
 	}
@@ -106,6 +110,7 @@ func (p *progress) following(s meta.State, f fetched) {
 	if f.drained {
 		n.Fresh = f.sent
 	}
+	p.reached()
 	if n.Head.Before(n.Applied) || f.drained && n.Applied.Before(n.Head) && len(f.records) == 0 {
 		n.Head = n.Applied
 	}
@@ -116,11 +121,22 @@ func (p *progress) following(s meta.State, f fetched) {
 	}
 }
 
-// sawHead notes where the source stands.
-func (p *progress) sawHead(at meta.Position) {
+// sawHead notes where the source stood when it was asked at a time.
+func (p *progress) sawHead(asked time.Time, at meta.Position) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.note.Head = later(at, p.note.Applied)
+	p.note.Head, p.head, p.asked = later(at, p.note.Applied), at, asked
+	p.reached()
+}
+
+// reached notes, once all that the source had when it was asked is here, that it is.
+func (p *progress) reached() {
+	if !p.head.IsZero() && !p.note.Applied.Before(p.head) {
+		if p.asked.After(p.note.Fresh) {
+			p.note.Fresh = p.asked
+		}
+		p.head = meta.Position{}
+	}
 }
 
 // copying notes how far the first copy is.

@@ -231,6 +231,7 @@ func (p *promotion) promoted(v *meta.Volume, here meta.State, skip meta.Skip) me
 	next.Sites[from] = old
 	own := next.Sites[p.info.Site]
 	own.ID, own.Name, own.Address, own.Detached = p.info.Site, p.info.Name, p.opts.Address, false
+	own.Feed = 0 // who orders the changes is fed by nobody
 	next.Sites[p.info.Site] = own
 	next.Source = p.info.Site
 	step := meta.Promotion{

@@ -64,6 +64,9 @@ func (r *runner) report(ctx context.Context, src Upstream) error {
 		if n.Seen.Sub(n.Fresh) > 2*max(r.cfg.ReportInterval, r.cfg.TailWait) {
 			r.askHead(ctx, src)
 		}
+		if err := r.pointedElsewhere(ctx); err != nil {
+			return err
+		}
 		if n.Seen.Sub(trimmed) > r.cfg.TrimInterval {
 			r.trim(ctx, src)
 			trimmed = n.Seen
@@ -108,8 +111,13 @@ func (r *runner) acknowledge(ctx context.Context, src Upstream, n *note, last me
 func (r *runner) askHead(ctx context.Context, src Upstream) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	if s, err := src.State(ctx); err == nil {
-		r.progress.sawHead(s.Position)
+	asked := r.cfg.Now()
+	s, err := src.State(ctx)
+	if f, ok := src.(*feed); ok {
+		s, err = f.sourceState(ctx)
+	}
+	if err == nil {
+		r.progress.sawHead(asked, s.Position)
 	}
 }
 
@@ -120,6 +128,9 @@ type trimmer interface {
 
 func (r *runner) trim(ctx context.Context, src Upstream) {
 	r.trimLog(ctx, "source", src, r.cfg.KeepRecords)
+	if own, ok := r.cfg.Replica.(feeder); ok {
+		r.forgetUnfed(ctx, own)
+	}
 	if own, ok := r.cfg.Replica.(trimmer); ok {
 		r.trimLog(ctx, r.info.Name, own, r.cfg.KeepRecords+r.keptForData(ctx))
 	}

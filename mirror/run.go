@@ -23,7 +23,8 @@ type Config struct {
 	Dial func(ctx context.Context) (Upstream, error)
 	// DialAt opens the metadata at an address that a source which was fenced has named, if
 	// that is the source now. After that, this site's Info names it, and Dial is to go by
-	// that. nil: a mirror whose source was fenced waits to be told (SetSource).
+	// that. It opens the mirror that feeds this one (Info.Feed), too. nil: a mirror whose source
+	// was fenced waits to be told (SetSource), and none is fed.
 	DialAt func(ctx context.Context, address string) (Upstream, error)
 	// Replica is this site's metadata, prepared by Add. The caller closes it.
 	Replica meta.Replica
@@ -203,7 +204,14 @@ func newRunner(ctx context.Context, cfg Config) (*runner, error) {
 // of this site.
 type sourceError struct{ err error }
 
-func (e *sourceError) Error() string { return "source: " + e.err.Error() }
+func (e *sourceError) Error() string {
+	var fed *feedError
+	if errors.As(e.err, &fed) {
+		return e.err.Error()
+	}
+	return "source: " + e.err.Error()
+}
+
 func (e *sourceError) Unwrap() error { return e.err }
 
 func atSource(err error) error {
@@ -308,13 +316,13 @@ func (r *runner) connect(ctx context.Context, backoff *backoff) error {
 		return err
 	}
 	dialCtx, cancel := context.WithTimeout(ctx, r.cfg.DialTimeout)
-	src, err := r.cfg.Dial(dialCtx)
+	src, err := r.open(dialCtx)
 	cancel()
 	if err != nil && !errors.Is(err, meta.ErrNoVolume) {
 		return atSource(err)
 	}
 	if err != nil {
-		r.stalled(ctx, noVolume(err))
+		r.stalled(ctx, r.noVolume(err))
 		return pauseThen(ctx, r.cfg.StallRetry, atSource(err))
 	}
 	g, ctx := errgroup.WithContext(ctx)
@@ -353,6 +361,7 @@ func (r *runner) once(ctx context.Context, src Upstream, backoff *backoff) error
 	err := r.advance(ctx, src, backoff)
 	var bad *stallError
 	var lost *sourceError
+	var behind *behindError
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()
@@ -362,6 +371,9 @@ func (r *runner) once(ctx context.Context, src Upstream, backoff *backoff) error
 		return err
 	case errors.As(err, &bad):
 		r.stalled(ctx, bad)
+		return pause(ctx, r.cfg.StallRetry)
+	case errors.As(err, &behind):
+		r.progress.trouble(behind.Error())
 		return pause(ctx, r.cfg.StallRetry)
 	case errors.As(err, &lost):
 		return err

@@ -80,6 +80,10 @@ type Info struct {
 	Source string `json:"source"`
 	// SourceSite is the number of the source's site.
 	SourceSite uint8 `json:"source_site_id"`
+	// Feed is the address of the metadata of another mirror, without password, when the log
+	// is read there; empty when it is read at the source. FeedSite is that site's number.
+	Feed     string `json:"feed,omitempty"`
+	FeedSite uint8  `json:"feed_site_id,omitempty"`
 	// Site and Name are this site's number and name.
 	Site uint8  `json:"site_id"`
 	Name string `json:"site"`

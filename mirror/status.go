@@ -16,6 +16,8 @@ type Status struct {
 	Volume string `json:"volume"`
 	Role   string `json:"role"` // "source", "mirror", or "near": a site with a bucket and the source's metadata
 	Site   string `json:"site"`
+	// FedBy is the mirror whose log the site follows; empty when that is the source's.
+	FedBy  string `json:"fed_by,omitempty"`
 	State  string `json:"state"`
 	Reason string `json:"reason"` // empty when all is well
 	// Position is where the source stands, as far as is known; Applied, how much of
@@ -137,6 +139,7 @@ func seenMirror(ctx context.Context, source meta.Source, v *meta.Volume, number 
 	st := Status{
 		Volume: v.Name, Role: "mirror", Site: v.Sites[number].Name, State: StateBootstrapping,
 		Reason: "no runner was seen yet: start it with `mirrorfs mirror run`", Position: head,
+		FedBy: v.Sites[v.Sites[number].Feed].Name,
 	}
 	if v.Sites[number].Detached {
 		st.State, st.Reason = StateFenced, "it was the source before, and takes no part: `mirrorfs mirror rejoin` makes it a mirror"
@@ -204,7 +207,7 @@ func mirrorStatus(ctx context.Context, site Site, v *meta.Volume, s meta.State, 
 	}
 	now := opts.Now()
 	st := Status{
-		Volume: v.Name, Role: "mirror", Site: info.Name, State: n.State, Reason: n.Reason,
+		Volume: v.Name, Role: "mirror", Site: info.Name, State: n.State, Reason: n.Reason, FedBy: v.Sites[info.FeedSite].Name,
 		Applied: s.Position, Data: dataStatus(&info, local, s.Position),
 	}
 	switch {

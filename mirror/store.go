@@ -26,6 +26,9 @@ type StoreOptions struct {
 	Near object.Store
 	// Homes holds the bucket of each site that has one.
 	Homes map[uint8]object.Store
+	// Feeder is the site whose bucket is read after Near, before an object's home: it is nearer
+	// than that. 0 is none.
+	Feeder uint8
 	// Source is the site whose bucket takes what has no home in its key.
 	Source uint8
 	// Sites gives Homes again, for sites come, go and get buckets while a store is in
@@ -67,15 +70,17 @@ type layout struct {
 // place is a bucket and what to call it in errors.
 type place struct {
 	name  string
+	site  uint8 // 0 when it is not known
 	store object.Store
 	kind  string // of reads, for metrics
 }
 
 // The kinds of places, as seen from this site.
 const (
-	kindNear  = "near"
-	kindHome  = "home"
-	kindOther = "other"
+	kindNear   = "near"
+	kindHome   = "home"
+	kindFeeder = "feeder" // of the mirror that feeds this one
+	kindOther  = "other"
 )
 
 var _ object.Store = (*Store)(nil)
@@ -115,7 +120,7 @@ func (s *Store) use(homes map[uint8]object.Store) {
 	l := &layout{homes: maps.Clone(homes)}
 	for _, site := range slices.Sorted(maps.Keys(homes)) {
 		store := homes[site]
-		l.all = append(l.all, place{name: "site " + strconv.Itoa(int(site)), store: store, kind: kindOther})
+		l.all = append(l.all, place{name: "site " + strconv.Itoa(int(site)), site: site, store: store, kind: kindOther})
 		if !slices.Contains(s.opened, store) {
 			s.opened = append(s.opened, store)
 		}
@@ -188,8 +193,14 @@ func (s *Store) places(key string) []place {
 			list[i].name = "near, " + p.name
 		}
 	}
+	all := s.layout.Load().all
+	if i := slices.IndexFunc(all, func(p place) bool { return p.site == s.opts.Feeder }); i >= 0 {
+		fed := all[i]
+		fed.kind = kindFeeder
+		add(fed)
+	}
 	add(s.home(key))
-	for _, p := range s.layout.Load().all {
+	for _, p := range all {
 		add(p)
 	}
 	return list

@@ -26,7 +26,7 @@ func (r *runner) replaced(ctx context.Context, src Upstream) error {
 		bad.reason += ": this mirror waits for that"
 		return bad
 	}
-	if err := r.adopt(ctx, f.Address); err != nil {
+	if err := r.adopt(ctx, f.Address, r.info.unfed()); err != nil {
 		bad.reason += ": it is not the source yet, or cannot be reached from here: " + err.Error()
 		return bad
 	}
@@ -44,7 +44,7 @@ func (r *runner) rejoined(ctx context.Context, src Upstream) error {
 	if err != nil || !info.WasSource || info.SourceSite == r.info.Site {
 		return nil
 	}
-	if err := r.adopt(ctx, info.Source); err != nil {
+	if err := r.adopt(ctx, info.Source, r.info); err != nil {
 		r.cfg.Logger.DebugContext(ctx, "the new source cannot be followed yet", slog.String("address", info.Source), slog.Any("error", err))
 		return nil
 	}
@@ -78,8 +78,8 @@ func withoutLost(entries []meta.LogEntry, promotions []meta.Promotion) ([]meta.L
 var errMoved = errors.New("another site is the source now")
 
 // adopt makes the metadata at an address the source of this mirror, if it is the source of
-// the volume.
-func (r *runner) adopt(ctx context.Context, address string) error {
+// the volume. was is what the mirror knows of itself.
+func (r *runner) adopt(ctx context.Context, address string, was Info) error {
 	if r.cfg.DialAt == nil {
 		return errors.New("not tried")
 	}
@@ -89,7 +89,7 @@ func (r *runner) adopt(ctx context.Context, address string) error {
 	if err != nil {
 		return err
 	}
-	info, err := pointAt(ctx, next, r.info, address)
+	info, err := pointAt(ctx, next, was, address)
 	if err = errors.Join(err, next.Close()); err != nil {
 		return err
 	}
@@ -119,6 +119,9 @@ func pointAt(ctx context.Context, source meta.Source, info Info, address string)
 		return info, ErrRemoved
 	}
 	info.Source, info.SourceSite = withoutPassword(address), v.SourceSite()
+	if info.FeedSite == info.SourceSite {
+		info = info.unfed()
+	}
 	return info, nil
 }
 

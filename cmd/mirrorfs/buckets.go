@@ -109,7 +109,7 @@ func (c *cli) openBuckets(ctx context.Context, v *volume, keep bool, reg prometh
 		return nil, errors.Join(err, b.close())
 	}
 	opts := mirror.StoreOptions{
-		Near: homes[v.bucket], Homes: homes, Source: v.Home, Logger: c.log, Metrics: reg,
+		Near: homes[v.bucket], Homes: homes, Feeder: v.feeder, Source: v.Home, Logger: c.log, Metrics: reg,
 		Sites: func(ctx context.Context) (map[uint8]object.Store, error) {
 			settings, err := v.near.Volume(ctx)
 			if err != nil {

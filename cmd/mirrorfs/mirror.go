@@ -45,6 +45,7 @@ mirror the source, rejoin makes an old source a mirror.`,
 
 func newMirrorAddCommand(c *cli) *cobra.Command {
 	var opts mirror.AddOptions
+	feed := feedOptions{timeout: feedTimeout}
 	cmd := &cobra.Command{
 		Use:   "add SOURCE_META MIRROR_META --site NAME",
 		Short: "Register a mirror at the source and prepare its metadata",
@@ -60,9 +61,15 @@ address. It can be repeated. mirror run then carries the metadata.
   full    everything is copied into --bucket, or what is below --subtree; what is
           written at the mirror goes there too, and is copied to the source's bucket
 
-The clients and runners of both sites must reach both buckets, by the same addresses.`,
+The clients and runners of both sites must reach both buckets, by the same addresses.
+
+--feed names another mirror of the volume that is nearer than the source: metadata is
+copied and followed from there, and blocks are read from that mirror's bucket before the
+source's. Changes still go to the source. add waits until that mirror has heard of the
+new one, for --timeout.`,
 		Example: `  mirrorfs mirror add redis://redis.a.example/0 redis://redis.b.example/0 --site b
-  mirrorfs mirror add redis://redis.a.example/0 redis://redis.b.example/0 --site b --data full --bucket "s3://models-b?region=us-east-1&profile=b"`,
+  mirrorfs mirror add redis://redis.a.example/0 redis://redis.b.example/0 --site b --data full --bucket "s3://models-b?region=us-east-1&profile=b"
+  mirrorfs mirror add redis://redis.a.example/0 redis://redis.c.example/0 --site c --feed redis://redis.b.example/0`,
 		Args: exactArgs("SOURCE_META", "MIRROR_META"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if opts.Name == "" {
@@ -71,7 +78,7 @@ The clients and runners of both sites must reach both buckets, by the same addre
 			if err := opts.Validate(); err != nil {
 				return &usageError{err}
 			}
-			return c.mirrorAdd(cmd.Context(), args[0], args[1], opts)
+			return c.mirrorAdd(cmd.Context(), args[0], args[1], opts, feed)
 		},
 	}
 	f := cmd.Flags()
@@ -79,10 +86,12 @@ The clients and runners of both sites must reach both buckets, by the same addre
 	f.StringVar(&opts.Mode, "data", mirror.ModeDemand, "which data the mirror holds: demand, keep or full")
 	f.StringVar(&opts.Bucket, "bucket", "", "the mirror's own bucket, for keep and full")
 	f.StringVar(&opts.Subtree, "subtree", "", "with full: copy only data below this directory of the volume (metadata is always whole)")
+	f.StringVar(&feed.address, "feed", "", "metadata address of another mirror, as this one reaches it, to follow instead of the source")
+	f.DurationVar(&feed.timeout, "timeout", feed.timeout, "with --feed: longest wait for that mirror")
 	return cmd
 }
 
-func (c *cli) mirrorAdd(ctx context.Context, sourceAddr, mirrorAddr string, opts mirror.AddOptions) (err error) {
+func (c *cli) mirrorAdd(ctx context.Context, sourceAddr, mirrorAddr string, opts mirror.AddOptions, feed feedOptions) (err error) {
 	source, err := c.openSource(ctx, sourceAddr, 0)
 	if err != nil {
 		return err
@@ -105,12 +114,23 @@ func (c *cli) mirrorAdd(ctx context.Context, sourceAddr, mirrorAddr string, opts
 	if err != nil {
 		return err
 	}
-	info, err := mirror.Add(ctx, source, site, opts)
+	closeFeeder, err := c.openFeeder(ctx, feed.address, &opts.Feeder)
+	if err != nil {
+		return errors.Join(err, release(context.WithoutCancel(ctx)))
+	}
+	defer func() { err = errors.Join(err, closeFeeder()) }()
+	opts.FeedAddress = feed.address
+	waiting, cancel := context.WithTimeout(ctx, feed.timeout)
+	defer cancel()
+	info, err := mirror.Add(waiting, source, site, opts)
 	if err != nil {
 		return errors.Join(err, release(context.WithoutCancel(ctx)))
 	}
 	return c.print(info, func(w io.Writer) {
 		fmt.Fprintf(w, "added mirror %s (site %d) of volume %s, source %s, data mode %s\n", info.Name, info.Site, v.Name, info.Source, info.Mode)
+		if info.Feed != "" {
+			fmt.Fprintf(w, "it follows the mirror at %s\n", info.Feed)
+		}
 		fmt.Fprintf(w, "run it with: mirrorfs mirror run %s\n", redis.Redact(mirrorAddr))
 	})
 }

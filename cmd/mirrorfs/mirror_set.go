@@ -27,6 +27,7 @@ type mirrorSetOptions struct {
 func newMirrorSetCommand(c *cli) *cobra.Command {
 	opts := mirrorSetOptions{timeout: drainTimeout}
 	source := ""
+	feed := feedOptions{}
 	cmd := &cobra.Command{
 		Use:   "set MIRROR_META",
 		Short: "Change which data a mirror holds, or what it follows",
@@ -39,11 +40,16 @@ at the mirror is in the source's bucket: the runner must be running. The mirror'
 bucket stays registered, and what mounts still write there is copied.
 
 --source points the mirror to another address of its source, or to the site that was
-promoted in its place. Its runner and its mounts go there by themselves.`,
+promoted in its place. Its runner and its mounts go there by themselves.
+
+--feed lets the mirror follow another mirror that is nearer than the source, or, with
+none, the source again: when the other one is gone, say. Its runner takes that up by
+itself and copies nothing anew. It waits until the other mirror has heard of it.`,
 		Example: `  mirrorfs mirror set redis://redis.b.example/0 --data full --bucket "s3://models-b?region=us-east-1"
   mirrorfs mirror set redis://redis.b.example/0 --bandwidth 100MiB
   mirrorfs mirror set redis://redis.b.example/0 --data demand
-  mirrorfs mirror set redis://redis.c.example/0 --source redis://redis.b.example/0`,
+  mirrorfs mirror set redis://redis.c.example/0 --source redis://redis.b.example/0
+  mirrorfs mirror set redis://redis.c.example/0 --feed none`,
 		Args: exactArgs("MIRROR_META"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			set := mirror.SetOptions{Mode: opts.mode, Bucket: opts.bucket}
@@ -55,23 +61,32 @@ promoted in its place. Its runner and its mounts go there by themselves.`,
 				set.Bandwidth = &bandwidth
 			}
 			if source != "" {
-				if err := c.mirrorSetSource(cmd.Context(), args[0], source); err != nil || set == (mirror.SetOptions{}) {
+				if err := c.mirrorSetSource(cmd.Context(), args[0], source); err != nil {
+					return err
+				}
+			}
+			if feed.timeout = opts.timeout; feed.address != "" {
+				if err := c.mirrorSetFeed(cmd.Context(), args[0], feed); err != nil {
 					return err
 				}
 			}
 			if set == (mirror.SetOptions{}) {
-				return usagef("%s: nothing to set: give --data, --bucket, --subtree, --bandwidth or --source", cmd.CommandPath())
+				if source != "" || feed.address != "" {
+					return nil
+				}
+				return usagef("%s: nothing to set: give --data, --bucket, --subtree, --bandwidth, --source or --feed", cmd.CommandPath())
 			}
 			return c.mirrorSet(cmd.Context(), args[0], set, opts.timeout)
 		},
 	}
 	f := cmd.Flags()
 	f.StringVar(&source, "source", "", "metadata address of the source, as the mirror's site reaches it")
+	f.StringVar(&feed.address, "feed", "", "metadata address of another mirror, as this one reaches it, to follow; none is the source")
 	f.StringVar(&opts.mode, "data", "", "which data the mirror holds: demand, keep or full")
 	f.StringVar(&opts.bucket, "bucket", "", "the mirror's own bucket, if it has none yet")
 	f.StringVar(&opts.subtree, "subtree", "", "with full: copy only data below this directory; empty is everything")
 	f.Var(&opts.bandwidth, "bandwidth", "most bytes of data a second that the runner copies; 0 is no limit")
-	f.DurationVar(&opts.timeout, "timeout", opts.timeout, "longest wait for data that is being copied")
+	f.DurationVar(&opts.timeout, "timeout", opts.timeout, "longest wait for data that is being copied, and for --feed")
 	return cmd
 }
 

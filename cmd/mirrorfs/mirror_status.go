@@ -108,7 +108,11 @@ func writeMirrorStatus(out io.Writer, st *mirror.Status) {
 	for i := range sites {
 		m := &sites[i]
 		lag := time.Duration(m.LagSeconds * float64(time.Second)).Round(time.Millisecond)
-		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%v\t%s\t%s\t%s\t%s\n", m.Site, m.State, m.Applied, m.LagRecords, lag,
+		name := m.Site
+		if m.FedBy != "" {
+			name += " (fed by " + m.FedBy + ")"
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%v\t%s\t%s\t%s\t%s\n", name, m.State, m.Applied, m.LagRecords, lag,
 			m.Data.Mode, m.Data.CompleteTo, pendingData(&m.Data), m.Reason)
 	}
 	_ = w.Flush()

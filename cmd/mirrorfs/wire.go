@@ -114,8 +114,8 @@ type volume struct {
 	Mirror bool
 
 	near *redis.Engine // of META
-	// bucket is the site whose bucket is read first; 0 is none.
-	bucket uint8
+	// bucket is the site whose bucket is read first, and feeder the one after that; 0 is none.
+	bucket, feeder uint8
 }
 
 // Close closes connections.
@@ -156,7 +156,7 @@ func (c *cli) openVolume(ctx context.Context, addr string, opts volumeOptions) (
 	case state.Role == meta.RoleSource || state.Role == meta.RoleFenced: // it was a mirror once
 		v.Site = v.Settings.Sites[info.Site]
 	default:
-		v.Site, v.Mirror = meta.Site{ID: info.Site, Name: info.Name}, true
+		v.Site, v.Mirror, v.feeder = meta.Site{ID: info.Site, Name: info.Name}, true, info.FeedSite
 		if v.Engine, err = c.forwardingEngine(near, opts); err != nil {
 			v.Engine = near
 			return nil, err
