@@ -33,6 +33,8 @@ type AddOptions struct {
 	// heard of the new site.
 	Feeder      Site
 	FeedAddress string
+	// Relay is the address of a relay that leads to the source; empty is none.
+	Relay string
 	// Now is the clock; nil is time.Now.
 	Now func() time.Time
 }
@@ -79,7 +81,7 @@ func Add(ctx context.Context, source, site Site, opts AddOptions) (Info, error) 
 	}
 	info := Info{
 		Source: withoutPassword(opts.SourceAddress), SourceSite: ownSite(ctx, source, &v),
-		Name: opts.Name, Mode: opts.Mode, Subtree: opts.Subtree, VolumeID: v.ID,
+		Name: opts.Name, Mode: opts.Mode, Subtree: opts.Subtree, VolumeID: v.ID, Relay: opts.Relay,
 	}
 	if opts.Feeder != nil {
 		info.Feed = withoutPassword(opts.FeedAddress)
@@ -163,8 +165,8 @@ func occupied(ctx context.Context, site Site, v *meta.Volume, want *Info) (Info,
 		return Info{}, fmt.Errorf("the mirror's address holds a mirror of the source at %s: remove that first (mirrorfs mirror remove)", old.Source)
 	case old.Name != want.Name:
 		return Info{}, fmt.Errorf("the mirror's address holds the mirror %q of this volume: remove that first (mirrorfs mirror remove)", old.Name)
-	case old.Feed != want.Feed:
-		return Info{}, fmt.Errorf("the mirror %q is there, and follows another log: change that with mirrorfs mirror set --feed", old.Name)
+	case old.Feed != want.Feed || old.Relay != want.Relay:
+		return Info{}, fmt.Errorf("the mirror %q is there, and follows another log, or by another way: change that with mirrorfs mirror set", old.Name)
 	case old.Mode != want.Mode || old.Subtree != want.Subtree:
 		return Info{}, fmt.Errorf("the mirror %q is there, in data mode %s: change that with mirrorfs mirror set", old.Name, old.Mode)
 	}

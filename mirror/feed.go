@@ -262,7 +262,7 @@ func (r *runner) pointedElsewhere(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	info, err := Of(ctx, r.cfg.Replica)
-	if err == nil && (info.Feed != r.info.Feed || info.Source != r.info.Source) {
+	if err == nil && (info.Feed != r.info.Feed || info.Source != r.info.Source || info.Relay != r.info.Relay) {
 		return errMoved
 	}
 	return nil

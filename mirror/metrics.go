@@ -94,7 +94,7 @@ func newStoreMetrics(r prometheus.Registerer) (*storeMetrics, error) {
 			Help: "Blocks read from afar and put into this site's bucket.",
 		}),
 	}
-	for _, kind := range []string{kindNear, kindHome, kindOther} {
+	for _, kind := range []string{kindNear, kindFeeder, kindHome, kindOther} {
 		m.reads.WithLabelValues(kind) // they are looked for before there are any
 	}
 	return m, register(r, m.reads, m.kept)

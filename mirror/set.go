@@ -16,7 +16,8 @@ type SetOptions struct {
 	// Bucket is for a mirror that has none yet. As of Add, the caller has looked at it.
 	Bucket    string
 	Subtree   *string
-	Bandwidth *int64 // bytes a second; 0 is no limit
+	Relay     *string // leads to the source; empty is none
+	Bandwidth *int64  // bytes a second; 0 is no limit
 }
 
 // Set changes how a mirror holds data. Its runner takes that up by itself, mounts when
@@ -72,6 +73,9 @@ func (o *SetOptions) apply(info Info, bucket string) (Info, string, error) {
 	}
 	if o.Bandwidth != nil {
 		info.Bandwidth = *o.Bandwidth
+	}
+	if o.Relay != nil {
+		info.Relay = *o.Relay
 	}
 	if info.Mode != ModeFull {
 		info.Subtree = ""

@@ -80,6 +80,8 @@ type Info struct {
 	Source string `json:"source"`
 	// SourceSite is the number of the source's site.
 	SourceSite uint8 `json:"source_site_id"`
+	// Relay is the address of a relay (package relay) that leads to Source; empty is none.
+	Relay string `json:"relay,omitempty"`
 	// Feed is the address of the metadata of another mirror, without password, when the log
 	// is read there; empty when it is read at the source. FeedSite is that site's number.
 	Feed     string `json:"feed,omitempty"`

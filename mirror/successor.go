@@ -118,7 +118,10 @@ func pointAt(ctx context.Context, source meta.Source, info Info, address string)
 	case v.Sites[info.Site].Name != info.Name:
 		return info, ErrRemoved
 	}
-	info.Source, info.SourceSite = withoutPassword(address), v.SourceSite()
+	if at := withoutPassword(address); at != info.Source {
+		info.Source, info.Relay = at, "" // which leads to the old one
+	}
+	info.SourceSite = v.SourceSite()
 	if info.FeedSite == info.SourceSite {
 		info = info.unfed()
 	}

@@ -147,6 +147,9 @@ func (c *cli) keepSourceLogOnce(ctx context.Context, k *logKeeper, site *redis.E
 		}
 	}
 	if k.engine == nil {
+		if opts, err = throughRelay(ctx, site, info.Source, opts); err != nil {
+			return err
+		}
 		e, err := redis.Open(ctx, info.Source, opts)
 		if err != nil {
 			return err

@@ -30,6 +30,7 @@ mirror the source, rejoin makes an old source a mirror.`,
 	cmd.AddCommand(
 		newMirrorAddCommand(c),
 		newMirrorRunCommand(c),
+		newMirrorRelayCommand(c),
 		newMirrorStatusCommand(c),
 		newMirrorWaitCommand(c),
 		newMirrorPromoteCommand(c),
@@ -75,7 +76,7 @@ new one, for --timeout.`,
 			if opts.Name == "" {
 				return usagef("%s: --site NAME is missing", cmd.CommandPath())
 			}
-			if err := opts.Validate(); err != nil {
+			if err := errors.Join(opts.Validate(), checkRelay(opts.Relay, args[0])); err != nil {
 				return &usageError{err}
 			}
 			return c.mirrorAdd(cmd.Context(), args[0], args[1], opts, feed)
@@ -86,6 +87,7 @@ new one, for --timeout.`,
 	f.StringVar(&opts.Mode, "data", mirror.ModeDemand, "which data the mirror holds: demand, keep or full")
 	f.StringVar(&opts.Bucket, "bucket", "", "the mirror's own bucket, for keep and full")
 	f.StringVar(&opts.Subtree, "subtree", "", "with full: copy only data below this directory of the volume (metadata is always whole)")
+	f.StringVar(&opts.Relay, "relay", "", "address of a relay (mirror relay) that leads to the source, host:port or tls://host:port")
 	f.StringVar(&feed.address, "feed", "", "metadata address of another mirror, as this one reaches it, to follow instead of the source")
 	f.DurationVar(&feed.timeout, "timeout", feed.timeout, "with --feed: longest wait for that mirror")
 	return cmd

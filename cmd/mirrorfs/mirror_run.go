@@ -82,7 +82,11 @@ func (c *cli) mirrorRun(ctx context.Context, addr string, opts mirrorRunOptions)
 	keeping.Go(func() { c.keepSourceLog(beside, site, source) })
 	defer func() { stop(); keeping.Wait() }()
 	dialAt := func(ctx context.Context, address string) (mirror.Upstream, error) {
-		e, err := redis.Open(ctx, address, source)
+		opts, err := throughRelay(ctx, site, address, source)
+		if err != nil {
+			return nil, err
+		}
+		e, err := redis.Open(ctx, address, opts)
 		if err != nil {
 			return nil, explainMeta(err, address, envSourcePassword)
 		}

@@ -27,6 +27,7 @@ type mirrorSetOptions struct {
 func newMirrorSetCommand(c *cli) *cobra.Command {
 	opts := mirrorSetOptions{timeout: drainTimeout}
 	source := ""
+	relay := ""
 	feed := feedOptions{}
 	cmd := &cobra.Command{
 		Use:   "set MIRROR_META",
@@ -44,7 +45,10 @@ promoted in its place. Its runner and its mounts go there by themselves.
 
 --feed lets the mirror follow another mirror that is nearer than the source, or, with
 none, the source again: when the other one is gone, say. Its runner takes that up by
-itself and copies nothing anew. It waits until the other mirror has heard of it.`,
+itself and copies nothing anew. It waits until the other mirror has heard of it.
+
+--relay lets the runner reach the source through a relay, which compresses (see mirror
+relay). When that does not answer it goes to the source directly.`,
 		Example: `  mirrorfs mirror set redis://redis.b.example/0 --data full --bucket "s3://models-b?region=us-east-1"
   mirrorfs mirror set redis://redis.b.example/0 --bandwidth 100MiB
   mirrorfs mirror set redis://redis.b.example/0 --data demand
@@ -60,6 +64,12 @@ itself and copies nothing anew. It waits until the other mirror has heard of it.
 				bandwidth := int64(opts.bandwidth)
 				set.Bandwidth = &bandwidth
 			}
+			if cmd.Flags().Changed("relay") {
+				if relay == relayNone {
+					relay = ""
+				}
+				set.Relay = &relay
+			}
 			if source != "" {
 				if err := c.mirrorSetSource(cmd.Context(), args[0], source); err != nil {
 					return err
@@ -74,13 +84,14 @@ itself and copies nothing anew. It waits until the other mirror has heard of it.
 				if source != "" || feed.address != "" {
 					return nil
 				}
-				return usagef("%s: nothing to set: give --data, --bucket, --subtree, --bandwidth, --source or --feed", cmd.CommandPath())
+				return usagef("%s: nothing to set: give --data, --bucket, --subtree, --bandwidth, --relay, --source or --feed", cmd.CommandPath())
 			}
 			return c.mirrorSet(cmd.Context(), args[0], set, opts.timeout)
 		},
 	}
 	f := cmd.Flags()
 	f.StringVar(&source, "source", "", "metadata address of the source, as the mirror's site reaches it")
+	f.StringVar(&relay, "relay", "", "address of a relay (mirror relay) that leads to the source, host:port or tls://host:port, or none")
 	f.StringVar(&feed.address, "feed", "", "metadata address of another mirror, as this one reaches it, to follow; none is the source")
 	f.StringVar(&opts.mode, "data", "", "which data the mirror holds: demand, keep or full")
 	f.StringVar(&opts.bucket, "bucket", "", "the mirror's own bucket, if it has none yet")
@@ -110,6 +121,11 @@ func (c *cli) mirrorSet(ctx context.Context, addr string, opts mirror.SetOptions
 	}
 	draining, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
+	if opts.Relay != nil {
+		if err := checkRelay(*opts.Relay, before.Source); err != nil {
+			return errors.Join(&usageError{err}, release(context.WithoutCancel(ctx)))
+		}
+	}
 	info, err := mirror.Set(draining, source, site, opts)
 	if err != nil {
 		return errors.Join(explainDrain(err, addr), release(context.WithoutCancel(ctx)))

@@ -3,6 +3,7 @@ package redis
 import (
 	"context"
 	"crypto/tls"
+	"log/slog"
 	"net"
 	"time"
 
@@ -25,10 +26,21 @@ func (o *Options) dialer(m *meters, config *tls.Config) dialFunc {
 	if m.sent != nil {
 		dial = m.counted(dial)
 	}
+	direct := dial
 	if config != nil {
-		dial = secured(dial, config)
+		direct = secured(dial, config)
 	}
-	return dial
+	if o.Relay == nil {
+		return direct
+	}
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		c, err := o.Relay(ctx, dial)
+		if err == nil {
+			return c, nil
+		}
+		o.Logger.WarnContext(ctx, "the server is dialed directly: its relay does not answer", slog.Any("error", err))
+		return direct(ctx, network, address)
+	}
 }
 
 // secured speaks TLS on the connections of another dialer.

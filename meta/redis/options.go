@@ -45,6 +45,10 @@ type Options struct {
 	// Dialer makes connections, on which TLS is spoken if the address says so; nil means
 	// the network's.
 	Dialer func(ctx context.Context, network, address string) (net.Conn, error)
+	// Relay makes connections that lead to the server by another way, by one that dial makes: on
+	// them no TLS is spoken here. When it fails the server is dialed directly. nil means that there is
+	// none.
+	Relay func(ctx context.Context, dial func(ctx context.Context, network, address string) (net.Conn, error)) (net.Conn, error)
 }
 
 // MaxSlots bounds Options.Slots: what the end of a session cleans up.
