@@ -50,7 +50,8 @@ func (o Op) String() string {
 	return "?"
 }
 
-// Make creates an inode with a name. EEXIST when the name is taken, whatever by.
+// Make creates an inode with a name. EEXIST when the name is taken, whatever by. ENAMETOOLONG when
+// a new directory would lie in more than MaxDepth others.
 // In a directory with the setgid bit, the new inode gets the directory's group,
 // and a new directory the bit. In a directory with a default ACL, the new inode gets
 // it, limited to what Mode allows, and the umask plays no part.
@@ -186,7 +187,8 @@ const (
 
 // Rename moves a name. An existing target is replaced as rename(2) says: a file
 // by a non-directory (it loses a name as by Unlink), an empty directory by a
-// directory. Moving a directory below itself is EINVAL. Two names of one inode
+// directory. Moving a directory below itself is EINVAL, and to where it would lie in more than
+// MaxDepth others ENAMETOOLONG. Two names of one inode
 // are left as they are, and that is no change: Result.Position is then zero.
 type Rename struct {
 	OldParent Ino

@@ -19,6 +19,9 @@ const (
 	MaxTargetBytes = 4095
 	// MaxLinks is the largest number of names one file may have.
 	MaxLinks = 65000
+	// MaxDepth is in how many directories one may lie when it is made or moved: a path as long as may
+	// be names no more. What moves takes along what is in it, however deep that comes to lie.
+	MaxDepth = 2048
 	// MaxFileBytes is the largest size of a file, in bytes (64 TiB): 2^20 chunks.
 	MaxFileBytes = 64 << 40
 	// MaxXattrNameBytes is the longest name of an extended attribute, Linux's limit.

@@ -40,7 +40,8 @@ func (m *mending) at() (meta.Place, error) {
 // know of the repair yet applies nothing.
 const beingRepaired = "being repaired.."
 
-// Repaired is what a repair did.
+// Repaired is what a repair did. Of two runners that take it up at the same moment one goes on alone after
+// the first page: what the other mended of that is not counted, for it did not differ any more.
 type Repaired struct {
 	// Compared counts rows whose sums were compared, in Pages round trips to the source.
 	Compared uint64 `json:"compared_rows"`

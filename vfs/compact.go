@@ -145,6 +145,16 @@ func (fs *FS) compact(ctx context.Context, p place, least int) (int, error) {
 	return written, fs.replace(held, in, c)
 }
 
+// compactNow makes room in the list of a chunk: afterwards it has a piece for each 64 KiB at most,
+// 1,024, unless others add to it. in.flushing is held.
+func (fs *FS) compactNow(ctx context.Context, in *inode, index uint32) error {
+	full, err := fs.compaction(ctx, place{in.ino, index}, 0)
+	if err != nil || len(full.Old) == 0 {
+		return err
+	}
+	return fs.replace(ctx, in, full)
+}
+
 // compaction writes what a chunk holds into one slice. The change has no extents when there
 // is nothing to be gained.
 func (fs *FS) compaction(ctx context.Context, p place, least int) (meta.Compact, error) {
@@ -163,7 +173,7 @@ func (fs *FS) compaction(ctx context.Context, p place, least int) (meta.Compact,
 	old := lists[0].Extents
 	m := flatten(old)
 	runs := runsOf(m)
-	if len(runs) > len(old)/2 {
+	if len(runs) >= len(old) || least > 0 && len(runs) > len(old)/2 {
 		return none, nil
 	}
 	id, err := fs.slices.take(ctx, fs)

@@ -59,7 +59,8 @@ func mayPass(err error) bool {
 	if errors.Is(err, errLockLost) {
 		return false
 	}
-	if errors.Is(err, meta.ErrUnreachable) || isSessionEnded(err) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, meta.ErrBehind) {
+	if errors.Is(err, meta.ErrUnreachable) || isSessionEnded(err) || errors.Is(err, context.DeadlineExceeded) ||
+		errors.Is(err, meta.ErrBehind) || errors.Is(err, meta.ErrTooMuch) { // others filled a list again and again
 		return true
 	}
 	switch meta.Errno(err) {

@@ -152,11 +152,7 @@ func (fs *FS) commit(ctx context.Context, in *inode, c meta.Commit) error {
 			}
 			c = rest
 		default: // the chunk's list is full
-			full, err := fs.compaction(ctx, place{c.Ino, c.Chunks[0].Index}, 0)
-			if err == nil && len(full.Old) > 0 {
-				err = fs.replace(ctx, in, full)
-			}
-			if err != nil {
+			if err := fs.compactNow(ctx, in, c.Chunks[0].Index); err != nil {
 				return err
 			}
 		}

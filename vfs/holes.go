@@ -67,16 +67,14 @@ func (f *File) Punch(ctx context.Context, off, n int64) error {
 	fs, in := f.fs, f.in
 	ctx, cancel := detached(ctx, fs.opts.FlushTimeout)
 	defer cancel()
-	if err := fs.separate(ctx, in, (*pending).isPlain); err != nil {
-		return err
-	}
 	if err := fs.freshSize(ctx, in); err != nil { // nothing is behind the end
 		return err
 	}
 	for at, end := uint64(off), uint64(off)+uint64(n); ; {
 		part := min(end, (at/holeBytes+1)*holeBytes)
-		if more := f.punchPart(at, part); !more || part == end {
-			return nil
+		more, err := f.punchPart(ctx, at, part)
+		if err != nil || !more || part == end {
+			return err
 		}
 		if err := fs.flush(ctx, in); err != nil {
 			return err
@@ -87,15 +85,17 @@ func (f *File) Punch(ctx context.Context, off, n int64) error {
 
 // punchPart buffers holes from one place to another, as far as the file has bytes, and
 // reports whether it has more behind.
-func (f *File) punchPart(at, end uint64) (more bool) {
+func (f *File) punchPart(ctx context.Context, at, end uint64) (more bool, err error) {
 	fs, in := f.fs, f.in
-	in.write.Lock()
+	if err := fs.writeOfKind(ctx, in, (*pending).isPlain); err != nil {
+		return false, err
+	}
 	defer in.write.Unlock()
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	size := in.size()
 	if at >= size {
-		return false
+		return false, nil
 	}
 	act := in.active
 	if act == nil {
@@ -103,14 +103,13 @@ func (f *File) punchPart(at, end uint64) (more bool) {
 		in.active = act
 		fs.dirty.add(fs, in)
 	}
-	act.base = notAppended
 	act.hole(at, min(end, size))
 	act.size = act.end // what was written before may be taken away here, and made the file that long
 	act.changed = fs.now()
 	act.mtime = act.changed
 	act.clearSetID = act.clearSetID || f.clearSetID.Load()
 	fs.flushMany(act)
-	return end < size
+	return end < size, nil
 }
 
 // hole records that there are no bytes from one place to another.

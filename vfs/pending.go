@@ -218,7 +218,6 @@ func (p *pending) insert(index uint32, e chunk.Extent) {
 func (p *pending) cut(size uint64) {
 	p.extents, p.end, p.size = 0, min(p.end, size), min(p.size, size)
 	last := uint32(size / chunk.Bytes)
-	used := map[uint64]bool{}
 	for index, m := range p.chunks {
 		if index > last {
 			m.list = nil
@@ -229,10 +228,8 @@ func (p *pending) cut(size uint64) {
 			delete(p.chunks, index)
 		}
 		p.extents += len(m.list)
-		for i := range m.list {
-			used[m.list[i].Slice] = true
-		}
 	}
+	used := p.used()
 	for id, s := range p.slices {
 		if !used[id] {
 			s.abort()
@@ -240,6 +237,17 @@ func (p *pending) cut(size uint64) {
 			p.streams = slices.DeleteFunc(p.streams, func(o *slice) bool { return o == s })
 		}
 	}
+}
+
+// used tells which slices extents refer to.
+func (p *pending) used() map[uint64]bool {
+	used := make(map[uint64]bool, len(p.slices))
+	for _, m := range p.chunks {
+		for i := range m.list {
+			used[m.list[i].Slice] = true
+		}
+	}
+	return used
 }
 
 // over lays a newer generation over this one, which could not be committed.

@@ -154,10 +154,9 @@ func (fs *FS) SetAttr(ctx context.Context, c meta.SetAttr) (meta.Node, error) {
 		return meta.Node{Ino: c.Ino, Attr: a}, nil
 	}
 	if c.Set&meta.SetSize != 0 {
-		if err := fs.flushAppended(held, in, c.Size); err != nil {
+		if err := fs.writeAsSized(held, in, c.Size); err != nil { // no write may come between
 			return meta.Node{}, err
 		}
-		in.write.Lock() // no write may come between
 		defer in.write.Unlock()
 	}
 	res, err := fs.sendSetAttr(ctx, c)
@@ -222,7 +221,6 @@ func (fs *FS) afterSetAttr(in *inode, c *meta.SetAttr, n *meta.Node) meta.Node {
 	if p := in.active; p != nil {
 		if sized {
 			p.cut(c.Size)
-			p.base = notAppended // its place is settled
 			p.mtime, p.changed = n.Attr.Mtime, n.Attr.Ctime
 		}
 		if c.Set&meta.SetMode != 0 { // what the writes cleared is decided anew

@@ -54,22 +54,20 @@ func (f *File) put(ctx context.Context, p []byte, off int64) (int64, int, error)
 	if off == atEnd {
 		kind = (*pending).isAppend
 	}
-	if err := fs.separate(ctx, in, kind); err != nil {
-		return off, 0, err
-	}
 	if off == atEnd {
 		if err := fs.freshSize(ctx, in); err != nil {
 			return 0, 0, err
 		}
 	}
-	in.write.Lock()
+	if err := fs.writeOfKind(ctx, in, kind); err != nil {
+		return off, 0, err
+	}
 	defer in.write.Unlock()
 	base := int64(notAppended)
 	if off == atEnd {
 		off = in.endOfAppends()
 		base = off
 	}
-	in.join(base)
 	if off+int64(len(p)) > meta.MaxFileBytes {
 		return off, 0, refuse("write", in.ino, "", syscall.EFBIG)
 	}

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -200,6 +201,7 @@ func (w *World) Link(meta string, rtt time.Duration) (*wan.Link, string) {
 type Result struct {
 	Code           int
 	Stdout, Stderr string
+	MaxMemory      int64 // bytes, resident at most
 }
 
 // Try runs mirrorfs to its end, whatever that is.
@@ -215,7 +217,11 @@ func (w *World) Try(args ...string) Result {
 	if err != nil && !errors.As(err, &exit) {
 		w.t.Fatalf("mirrorfs %s: %v", strings.Join(args, " "), err)
 	}
-	return Result{Code: cmd.ProcessState.ExitCode(), Stdout: stdout.String(), Stderr: stderr.String()}
+	r := Result{Code: cmd.ProcessState.ExitCode(), Stdout: stdout.String(), Stderr: stderr.String()}
+	if usage, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage); ok {
+		r.MaxMemory = usage.Maxrss << 10
+	}
+	return r
 }
 
 // Run runs mirrorfs to its end, which must be success, and returns its stdout.

@@ -152,6 +152,47 @@ func testMaxLinks(b *table) {
 	b.do(meta.Link{Ino: file, Parent: root, Name: "one more"})
 }
 
+// testMaxDepth makes directories in each other, as deep as may be: short chains of them, of which each
+// is moved below the next one, so that few are walked through.
+func testMaxDepth(b *table) {
+	if !isLong() {
+		b.t.Skip("2,048 directories: set MIRRORFS_LONG")
+	}
+	const links = 64
+	var deepest, above meta.Ino
+	for i := range meta.MaxDepth / links {
+		bottom, over, top := root, root, "top"+strconv.Itoa(i)
+		for j := range links {
+			name := strconv.Itoa(j)
+			if j == 0 {
+				name = top
+			}
+			over = bottom
+			for _, e := range []meta.Engine{b.p.engine, b.p.model} {
+				res, err := e.Change(b.t.Context(), meta.Make{Parent: over, Name: name, Mode: meta.TypeDir | 0o755})
+				if err != nil {
+					b.t.Fatal(err)
+				}
+				bottom = res.Node.Ino
+			}
+		}
+		if i == 0 {
+			deepest, above = bottom, over
+		} else {
+			b.do(meta.Rename{OldParent: root, OldName: "top" + strconv.Itoa(i-1), NewParent: bottom, NewName: "below"})
+		}
+	}
+	other := b.dir(root, "other")
+	b.fail(syscall.ENAMETOOLONG, meta.Make{Parent: deepest, Name: "d", Mode: meta.TypeDir | 0o755})
+	b.fail(syscall.ENAMETOOLONG, meta.Rename{OldParent: root, OldName: "other", NewParent: deepest, NewName: "d"})
+	b.do(meta.Make{Parent: deepest, Name: "f", Mode: meta.TypeFile | 0o644})
+	b.do(meta.Rename{OldParent: deepest, OldName: "f", NewParent: other, NewName: "f"})
+	b.do(meta.Rename{OldParent: other, OldName: "f", NewParent: deepest, NewName: "f"})
+	b.fail(syscall.ENAMETOOLONG, meta.Rename{OldParent: deepest, OldName: "f", NewParent: root, NewName: "other", Flags: meta.RenameExchange})
+	b.do(meta.Make{Parent: above, Name: "beside", Mode: meta.TypeDir | 0o755})
+	b.do(meta.Rename{OldParent: root, OldName: "other", NewParent: above, NewName: "moved"})
+}
+
 func testUnlink(b *table) {
 	file, dir := b.file(root, "file"), b.dir(root, "dir")
 	b.do(meta.Link{Ino: file, Parent: dir, Name: "other"})

@@ -22,6 +22,7 @@ func runTables(t *testing.T, cfg Config) {
 		"Names":         testNames,
 		"Link":          testLink,
 		"MaxLinks":      testMaxLinks,
+		"MaxDepth":      testMaxDepth,
 		"Unlink":        testUnlink,
 		"Rmdir":         testRmdir,
 		"Rename":        testRename,

@@ -12,6 +12,9 @@ func (s *staged) make(c *meta.Make) syscall.Errno {
 	if errno != 0 {
 		return errno
 	}
+	if c.Mode&meta.TypeMask == meta.TypeDir && t.depth(c.Parent) >= meta.MaxDepth {
+		return syscall.ENAMETOOLONG
+	}
 	if _, taken := t.entries[c.Parent][c.Name]; taken {
 		return syscall.EEXIST
 	}

@@ -29,10 +29,14 @@ func (s *staged) rename(c *meta.Rename) (meta.Ino, syscall.Errno) {
 		return c.NewParent, syscall.ENOENT
 	case exists && target.Ino == moved.Ino:
 		return moved.Ino, 0
-	case t.isBelow(c.NewParent, moved.Ino):
-		return moved.Ino, syscall.EINVAL
-	case c.Flags == meta.RenameExchange && t.isBelow(c.OldParent, target.Ino):
-		return moved.Ino, syscall.EINVAL
+	}
+	if errno := t.mayLie(&moved, c.OldParent, c.NewParent); errno != 0 {
+		return moved.Ino, errno
+	}
+	if c.Flags == meta.RenameExchange {
+		if errno := t.mayLie(&target, c.NewParent, c.OldParent); errno != 0 {
+			return moved.Ino, errno
+		}
 	}
 	if exists && c.Flags != meta.RenameExchange {
 		if errno := mayReplace(&moved.Attr, &target.Attr); errno != 0 {
@@ -57,6 +61,27 @@ func (s *staged) rename(c *meta.Rename) (meta.Ino, syscall.Errno) {
 		s.loseName(target.Ino, c.NewParent, c.NewName)
 	}
 	return moved.Ino, 0
+}
+
+// mayLie says why something cannot be moved from one directory to another.
+func (t *tables) mayLie(n *meta.Node, from, to meta.Ino) syscall.Errno {
+	switch {
+	case !n.Attr.IsDir() || from == to:
+		return 0
+	case t.depth(to) >= meta.MaxDepth:
+		return syscall.ENAMETOOLONG
+	case t.isBelow(to, n.Ino):
+		return syscall.EINVAL
+	}
+	return 0
+}
+
+// depth is how many directories a directory lies in, as far as that may be.
+func (t *tables) depth(dir meta.Ino) (n int) {
+	for ; dir != meta.RootIno && n < meta.MaxDepth; dir = t.inodes[dir].Parent {
+		n++
+	}
+	return n
 }
 
 // isBelow reports whether a directory is another one, or somewhere below it.

@@ -3,6 +3,7 @@ package vfstest_test
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"io"
 	"os"
 	"testing"
@@ -11,6 +12,7 @@ import (
 	"mirrorfs/meta"
 	"mirrorfs/meta/redis"
 	"mirrorfs/meta/redis/redistest"
+	"mirrorfs/object"
 	"mirrorfs/object/mem"
 	"mirrorfs/vfs"
 	"mirrorfs/vfs/vfstest"
@@ -20,7 +22,13 @@ import (
 func limited(t *testing.T) (vfstest.FS, meta.Engine) {
 	t.Helper()
 	engine := redistest.Format(t, redistest.Start(t), redis.Options{})
-	blocks, err := chunk.New(mem.New("t"), nil, chunk.Options{BlockBytes: 1 << 20})
+	return limitedOn(t, engine, mem.New("t")), engine
+}
+
+// limitedOn is another such FS of a volume.
+func limitedOn(t *testing.T, engine meta.Engine, store object.Store) vfstest.FS {
+	t.Helper()
+	blocks, err := chunk.New(store, nil, chunk.Options{BlockBytes: 1 << 20})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -34,7 +42,7 @@ func limited(t *testing.T) (vfstest.FS, meta.Engine) {
 		}
 		_ = blocks.Close()
 	})
-	return vfstest.Direct(fs), engine
+	return vfstest.Direct(fs)
 }
 
 func create(t *testing.T, fs vfstest.FS, name string) vfstest.File {
@@ -90,6 +98,51 @@ func TestFullListMakesRoom(t *testing.T) {
 	if err != nil || len(lists[0].Extents) > meta.MaxChunkExtents {
 		t.Errorf("the list has %d extents, %v", len(lists[0].Extents), err)
 	}
+	if err := f.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestFullListTakesAppends: what two clients append to a file whose last chunk's list is full
+// comes one behind the other, and overwrites nothing.
+func TestFullListTakesAppends(t *testing.T) {
+	address, store := redistest.Start(t), mem.New("t")
+	one := limitedOn(t, redistest.Format(t, address, redis.Options{}), store)
+	f := create(t, one, "f")
+	want := make([]byte, 400*1499+12)
+	for round := range 2 {
+		dots(t, f, want, 10*round, 400, 1500)
+	}
+	two := limitedOn(t, redistest.Open(t, address, redis.Options{}), store)
+	var tails [2]vfstest.File
+	for i, fs := range []vfstest.FS{one, two} {
+		g, err := fs.Open("f", os.O_WRONLY|os.O_APPEND, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		tails[i] = g
+	}
+	for round := range 60 {
+		for i, g := range tails {
+			line := fmt.Appendf(nil, "line %d of %d\n", round, i)
+			if _, err := g.WriteAt(line, 0); err != nil {
+				t.Fatal(err)
+			}
+			want = append(want, line...)
+		}
+		for _, g := range tails {
+			if err := g.Sync(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for _, g := range append(tails[:], f) {
+		if err := g.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f = create(t, two, "f")
+	holds(t, f, want)
 	if err := f.Close(); err != nil {
 		t.Error(err)
 	}

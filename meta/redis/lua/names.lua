@@ -39,6 +39,22 @@ local function lose_name(c, ino, v, parent, name)
   C.put(c, ino, sub(v, 1, 3) .. pack('>I2', links) .. sub(v, 6, 29) .. c.ns .. sub(v, 38))
 end
 
+local MAXDEPTH = 2048 -- directories that one may lie in, meta.MaxDepth
+
+-- way_up goes from a directory up to the root. It returns whether it met another inode on its way, the
+-- directory itself included, and whether nothing may lie in the directory any more that others can
+-- lie in.
+local function way_up(c, dir, other)
+  local met = dir == other
+  for _ = 1, MAXDEPTH do
+    if dir == 1 then return met, false end
+    local v = C.get(c, dir)
+    dir = v and read('>I6', v, 44) or 1
+    met = met or dir == other
+  end
+  return met, true
+end
+
 -- make: parent; name; inode value with the parent in it and the umask applied; permissions
 -- before the umask, for a default ACL takes its place; target of a symbolic link.
 change('make', function(c, args)
@@ -48,6 +64,10 @@ change('make', function(c, args)
   if not dir then return err end
   if ino >= 2 ^ 48 then return fail('ENOSPC') end
   local kind, entries = kind_of(v), size_of(dir) + 1
+  if kind == 4 then
+    local _, deep = way_up(c, parent)
+    if deep then return fail('ENAMETOOLONG') end
+  end
   if band(byte(dir, 2), 4) ~= 0 then -- setgid
     local mode = sub(v, 2, 3)
     if kind == 4 then mode = char(68 + band(byte(v, 2), 11)) .. sub(v, 3, 3) end

@@ -1,16 +1,12 @@
 -- rename, with the flags of renameat2.
 local NOREPLACE, EXCHANGE = '1', '2'
 
--- is_below reports whether a directory is another inode, or somewhere below it.
-local function is_below(c, dir, other)
-  for _ = 1, 1000000 do
-    if dir == other then return true end
-    local v = C.get(c, dir)
-    local parent = v and read('>I6', v, 44)
-    if not parent or parent == dir then return false end
-    dir = parent
-  end
-  return true
+-- may_lie says why a directory cannot lie in another one.
+local function may_lie(c, ino, v, dir)
+  if kind_of(v) ~= 4 then return end
+  local met, deep = way_up(c, dir, ino)
+  if deep then return fail('ENAMETOOLONG') end
+  if met then return fail('EINVAL') end
 end
 
 -- may_replace says why one inode cannot take the name of another.
@@ -100,14 +96,14 @@ change('rename', function(c, args)
   if not m.target and flags == EXCHANGE then return fail('ENOENT') end
   if m.target == m.ino then return C.unchanged(c, m.ino) end
   local across = m.old ~= m.new
-  if across and kind_of(m.v) == 4 and is_below(c, number(m.new), m.ino) then return fail('EINVAL') end
+  local no = across and may_lie(c, m.ino, m.v, number(m.new))
+  if no then return no end
   if flags == EXCHANGE then
-    if across and kind_of(m.onto) == 4 and is_below(c, number(m.old), m.target) then return fail('EINVAL') end
-    local no = move_charges(c, m, true)
+    no = across and may_lie(c, m.target, m.onto, number(m.old)) or move_charges(c, m, true)
     if no then return no end
     exchange(c, m)
   else
-    local no = m.target and may_replace(m.v, m.onto)
+    no = m.target and may_replace(m.v, m.onto)
     if no then return no end
     no = move_charges(c, m, false)
     if no then return no end
