@@ -28,7 +28,9 @@ func newMirrorVerifyCommand(c *cli) *cobra.Command {
 ranges of rows, while both sites change: what differs, or was changing, is settled
 at a position that both have had. Then it looks whether every block that the mirror's
 metadata names is in a bucket, with its length; with --deep it reads them and checks their
-checksums. It tells what differs by path and exits with 1 if anything does.
+checksums. Of a mirror in data mode full it looks in the mirror's own bucket as well: for
+all that mirror status says is complete there. It tells what differs by path and exits
+with 1 if anything does.
 
 The work at the source is some microseconds a row; --rate bounds it. A verification
 that was interrupted goes on with --resume. Metadata needs little memory, blocks some 400
@@ -111,6 +113,9 @@ func (c *cli) verifyBlocks(ctx context.Context, addr string, opts verifyOptions,
 	}
 	r.Slices = report.Slices
 	if err := c.fsckBlocks(ctx, v, fsckOptions{deep: opts.deep, jobs: opts.jobs}, bar, report); err != nil {
+		return err
+	}
+	if err := c.verifyOwn(ctx, v, opts, bar, report); err != nil {
 		return err
 	}
 	for _, f := range report.Findings {

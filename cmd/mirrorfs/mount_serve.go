@@ -122,6 +122,7 @@ func (m *mounted) serve(ctx context.Context, opts mountOptions, ready func() err
 	beside, stop := context.WithCancel(context.WithoutCancel(ctx))
 	var all sync.WaitGroup
 	all.Go(func() { c.upkeep(beside, m.v, opts.upkeep, m.reg) })
+	all.Go(func() { c.watchFence(beside, m.v, opts.upkeep) })
 	for _, run := range []func(context.Context) error{m.fs.Run, m.data.cache.Run} {
 		all.Go(func() {
 			if err := run(beside); err != nil {
