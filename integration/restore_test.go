@@ -80,11 +80,11 @@ func TestRestoreAfterRemoval(t *testing.T) {
 		if i == 0 {
 			r0 = filepath.Join(r.Dir, "tree")
 		}
-		rescued := filepath.Join(r.Dir, "tree")
-		if got := describe(t, rescued, restoredFiles); got != want {
+		tree := filepath.Join(r.Dir, "tree")
+		if got := describe(t, tree, restoredFiles); got != want {
 			t.Errorf("restored is\n%s\nand it was\n%s", got, want)
 		}
-		mustHold(t, rescued)
+		mustHold(t, tree)
 		if _, err := os.Lstat(filepath.Join(r.Dir, "later")); !os.IsNotExist(err) {
 			t.Errorf("a file that was made later: %v", err)
 		}
@@ -119,6 +119,58 @@ func TestRestoreAfterRemoval(t *testing.T) {
 	mustHold(t, tree)
 	if got := describe(t, tree, restoredFiles); got != want {
 		t.Errorf("the other volume has\n%s\nand had\n%s", got, want)
+	}
+}
+
+// What a restored volume refers to is kept by the other one, until that hold is dropped.
+func TestARestoredVolumeKeepsItsData(t *testing.T) {
+	w := harness.New(t, program)
+	meta, bucket := w.Redis(), w.FileBucket("bucket")
+	w.Run("format", meta, "vol", "--bucket", bucket, "--block-size", "64KiB", "--trash", "0s", "--grace", "100ms")
+	m := w.Mount("a", meta)
+	tree := filepath.Join(m.Dir, "tree")
+	fill(t, tree, restoredFiles)
+	dump := filepath.Join(w.Dir("dumps"), "vol.dump")
+	w.Run("dump", meta, dump)
+	restored := w.Redis()
+	var did struct {
+		Hold string `json:"hold"`
+	}
+	result(t, w.Run("restore", dump, restored, "rescued", "--bucket", w.FileBucket("own"), "--from", meta, "--json"), &did)
+	for i := range restoredFiles {
+		name := filepath.Join(tree, fmt.Sprint(i))
+		if i%3 == 0 {
+			name = filepath.Join(tree, "sub", fmt.Sprint(i))
+		}
+		must(t, overwrite(name, bytes.Repeat([]byte{'x'}, len(content(i)))))
+	}
+	type freed struct {
+		Freed struct {
+			Held    struct{ Objects int } `json:"held"`
+			Waiting []string              `json:"waiting_for"`
+		} `json:"freed"`
+	}
+	var kept freed
+	harness.Eventually(t, "what was overwritten waits for the hold alone", time.Minute, func() bool {
+		kept = freed{}
+		result(t, w.Run("gc", meta, "--delete", "--no-list", "--json"), &kept)
+		return kept.Freed.Held.Objects > 0 && slices.Equal(kept.Freed.Waiting, []string{"hold " + did.Hold})
+	})
+	if s := w.Run("status", meta); !strings.Contains(s, "hold "+did.Hold) {
+		t.Errorf("status does not tell of the hold:\n%s", s)
+	}
+	r := w.Mount("r", restored)
+	mustHold(t, filepath.Join(r.Dir, "tree"))
+	w.Run("fsck", restored, "--deep")
+
+	before := len(objects(t, bucket))
+	w.Run("gc", meta, "--drop-hold", did.Hold)
+	harness.Eventually(t, "what nobody keeps any more goes", time.Minute, func() bool {
+		w.Run("gc", meta, "--delete", "--no-list")
+		return len(objects(t, bucket)) <= before-kept.Freed.Held.Objects
+	})
+	if again := w.Try("gc", meta, "--drop-hold", did.Hold); again.Code != 1 {
+		t.Errorf("a hold was dropped twice: %+v", again)
 	}
 }
 

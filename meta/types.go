@@ -183,8 +183,18 @@ type Volume struct {
 	// Origins are the sites with a bucket of the volume that this one was restored from. Their
 	// numbers are none of this volume's own. Slices whose home is one of them are read there;
 	// nothing of this volume is written or deleted there.
-	Origins map[uint8]Site    `json:"origins,omitempty"`
-	Extra   map[string]string `json:"extra,omitempty"`
+	Origins map[uint8]Site `json:"origins,omitempty"`
+	// Holds keep data that this volume has freed for others than its mirrors, by name: volumes that
+	// were restored from it.
+	Holds map[string]Hold   `json:"holds,omitempty"`
+	Extra map[string]string `json:"extra,omitempty"`
+}
+
+// Hold keeps from being deleted what was referred to at a position and was freed later.
+type Hold struct {
+	Position Position  `json:"position"`
+	Time     time.Time `json:"time"` // when it was made
+	Reason   string    `json:"reason"`
 }
 
 // FirstSite is the number of the site where the volume was formatted or restored.

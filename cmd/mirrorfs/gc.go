@@ -21,6 +21,7 @@ type gcOptions struct {
 	delete bool
 	noList bool
 	minAge time.Duration
+	drop   string // name of a hold
 	rate   float64
 }
 
@@ -38,17 +39,24 @@ func newGCCommand(c *cli) *cobra.Command {
     --min-age. A client that died while it was writing leaves some.
 
 It tells what there is, and with --delete deletes it. What is in a bucket and is no
-block is told and never touched. Mounts of the source do the first two by
+block is told and never touched. What a volume refers to that was restored from this one
+is kept (restore --from), until --drop-hold NAME lets go of it. Mounts of the source do the first two by
 themselves all the time. gc can be stopped at any time, run again, and run several
 times at once.`,
 		Example: "  mirrorfs gc redis://10.0.0.5/0\n  mirrorfs gc redis://10.0.0.5/0 --delete --rate 500",
 		Args:    exactArgs("META"),
-		RunE:    func(cmd *cobra.Command, args []string) error { return c.gc(cmd.Context(), args[0], opts) },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if opts.drop != "" {
+				return c.gcDropHold(cmd.Context(), args[0], opts.drop)
+			}
+			return c.gc(cmd.Context(), args[0], opts)
+		},
 	}
 	f := cmd.Flags()
 	f.BoolVar(&opts.delete, "delete", false, "delete what is found")
 	f.BoolVar(&opts.noList, "no-list", false, "do not list the buckets: leaked blocks are not looked for")
 	f.DurationVar(&opts.minAge, "min-age", opts.minAge, "age from which on a block that no metadata knows is taken for leaked; longer than any client may be cut off and come back")
+	f.StringVar(&opts.drop, "drop-hold", "", "only let go of what is kept under this name for a volume that was restored from this one")
 	f.Float64Var(&opts.rate, "rate", 0, "most objects deleted per second (0: no limit)")
 	return cmd
 }

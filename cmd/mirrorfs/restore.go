@@ -2,9 +2,11 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -35,9 +37,10 @@ changes come from the segments of the log in the other volume's bucket, and with
 
 The new volume reads what it was restored with from the other one's bucket, and never
 writes or deletes there; what is written to it goes to BUCKET, which must be a new one.
-Both volumes can be used side by side. The other one deletes from its bucket what it
-does not need any more: what was deleted there stays for its trash time. Copy what you
-need within that time, or make it longer (mirrorfs trash set).`,
+Both volumes can be used side by side. With --from META of the other volume's source, that
+one keeps everything that the new one refers to, until mirrorfs gc META --drop-hold HOLD.
+Without, it deletes from its bucket what it does not need any more: what was deleted
+there stays for its trash time.`,
 		Example: `  mirrorfs restore models.dump redis://10.0.0.5/1 rescued --to 2026-03-01T09:55:00Z --bucket s3://rescued
   mirrorfs restore models.dump redis://10.0.0.5/1 rescued --to 1-104200 --bucket s3://rescued --from redis://10.0.0.5/0`,
 		Args: exactArgs("FILE", "META", "NAME"),
@@ -49,7 +52,7 @@ need within that time, or make it longer (mirrorfs trash set).`,
 	f.StringVar(&opts.to, "to", "", "the last position, as status prints it, or time (2026-03-01T09:55:00Z) that is restored; the end of the log if not given")
 	f.StringVar(&opts.bucket, "bucket", "", "where the new volume's data goes; not the other one's (required)")
 	f.StringVar(&opts.site, "site", "source", "name of the new volume's site")
-	f.StringVar(&opts.from, "from", "", "metadata address of the other volume, for changes that are in no segment yet")
+	f.StringVar(&opts.from, "from", "", "metadata address of the other volume: for changes that are in no segment yet, and so that it keeps the data")
 	return cmd
 }
 
@@ -62,6 +65,9 @@ type restoreResult struct {
 	Records int64     `json:"records"` // made after the dump
 	// AtEnd says that the log that there is ends there.
 	AtEnd bool `json:"at_end"`
+	// Hold is the name under which the other volume keeps what this one refers to, until it is dropped;
+	// empty when that volume does not know.
+	Hold string `json:"hold,omitempty"`
 }
 
 func (c *cli) restore(ctx context.Context, file, addr, name string, opts restoreOptions) (err error) {
@@ -92,10 +98,23 @@ func (c *cli) restore(ctx context.Context, file, addr, name string, opts restore
 	if err := c.tryBucket(ctx, opts.bucket); err != nil {
 		return err
 	}
-	r := &restoring{loading: loading{c: c, addr: addr, name: name}, opts: opts, limit: limit}
+	r := &restoring{loading: loading{c: c, addr: addr, name: name}, opts: opts, limit: limit, id: s.ID}
+	r.kept = name + "-" + strings.ToLower(rand.Text()[:6]) // several may be restored under one name
 	defer func() { err = errors.Join(err, r.close()) }()
+	held, err := r.hold(ctx, s.Position)
+	if err != nil {
+		return err
+	}
 	if err := r.run(ctx, file); err != nil {
+		if held {
+			err = errors.Join(err, r.dropHold(ctx))
+		}
 		return explainMeta(err, addr, envMetaPassword)
+	}
+	if held { // what was freed up to there is not needed after all
+		r.result.Hold = r.kept
+		_, err := r.hold(ctx, r.result.Position)
+		c.warn(ctx, err)
 	}
 	return c.print(r.result, func(w io.Writer) {
 		did := &r.result
@@ -106,6 +125,12 @@ func (c *cli) restore(ctx context.Context, file, addr, name string, opts restore
 		fmt.Fprintln(w)
 		if did.AtEnd && opts.to != "" {
 			fmt.Fprintln(w, "the log that is there ends here; what was changed later, before the time given, is not in it")
+		}
+		switch {
+		case did.Hold != "":
+			fmt.Fprintf(w, "volume %s keeps what this one refers to, until: mirrorfs gc %s --drop-hold %s\n", s.Volume, redis.Redact(opts.from), did.Hold)
+		default:
+			fmt.Fprintf(w, "volume %s does not know of it and deletes what it frees itself, after its trash time\n", s.Volume)
 		}
 		fmt.Fprintf(w, "mount it with: mirrorfs mount %s DIR\n", redis.Redact(addr))
 	})

@@ -25,6 +25,8 @@ type restoring struct {
 	opts   restoreOptions
 	limit  segments.Limit
 	result restoreResult
+	id     string // of the volume that is restored from
+	kept   string // name of the hold there
 
 	applied int // records since the log of the new volume was trimmed
 }
@@ -136,7 +138,7 @@ func (r *restoring) settings(ctx context.Context) (meta.Volume, error) {
 	}
 	own := uint8(number)
 	v.Name, v.ID, v.First, v.Origins = r.name, rand.Text(), own, origins
-	v.Source, v.Promotions = 0, nil // those were of the other volume's sites
+	v.Source, v.Promotions, v.Holds = 0, nil, nil // those were of the other volume's sites
 	v.Sites = map[uint8]meta.Site{own: {ID: own, Name: r.opts.site, Bucket: r.opts.bucket}}
 	if v.Extra = maps.Clone(v.Extra); v.Extra == nil {
 		v.Extra = map[string]string{}

@@ -175,6 +175,10 @@ func (r *statusResult) writeKept(row func(name, format string, args ...any)) {
 		row("mirror", "%s, %s, at %s, %d records behind, heard of at %s", m.Name, m.State, m.Applied,
 			r.Position.Seq-min(m.Applied.Seq, r.Position.Seq), m.Seen.Format(time.DateTime))
 	}
+	for _, name := range slices.Sorted(maps.Keys(r.Volume.Holds)) {
+		h := r.Volume.Holds[name]
+		row("hold "+name, "what was freed after %s is kept: %s", h.Position, h.Reason)
+	}
 	row("deleted", "%d files and directories%s", r.Orphans, sinceText(r.OrphansSince))
 	row("freed", "data of %d changes, to be reclaimed%s", r.Freed, sinceText(r.FreedSince))
 	s := &r.Server

@@ -77,7 +77,8 @@ func (r *Reclaimer) Freed(ctx context.Context) error {
 }
 
 // passed gives the seq of the last record that every mirror has applied, and the names of
-// the mirrors that stand there. A mirror's site that never acknowledged stands before the first.
+// the mirrors that stand there. A mirror's site that never acknowledged stands before the first, and a
+// hold where it was made.
 func (r *Reclaimer) passed(ctx context.Context, v *meta.Volume) (uint64, []string, error) {
 	told, err := r.opts.Meta.Mirrors(ctx)
 	if err != nil {
@@ -94,13 +95,19 @@ func (r *Reclaimer) passed(ctx context.Context, v *meta.Volume) (uint64, []strin
 		at[told[i].Site], names[told[i].Site] = told[i].Applied.Seq, told[i].Name
 	}
 	least, slowest := uint64(math.MaxUint64), []string(nil)
-	for id, seq := range at {
+	stands := func(seq uint64, name string) {
 		switch {
 		case seq < least:
-			least, slowest = seq, []string{names[id]}
+			least, slowest = seq, []string{name}
 		case seq == least:
-			slowest = append(slowest, names[id])
+			slowest = append(slowest, name)
 		}
+	}
+	for id, seq := range at {
+		stands(seq, names[id])
+	}
+	for name, h := range v.Holds {
+		stands(h.Position.Seq, "hold "+name)
 	}
 	return least, slowest, nil
 }
