@@ -2,6 +2,7 @@ package vfs
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"sync"
 	"time"
@@ -121,11 +122,16 @@ func (fs *FS) Shutdown(ctx context.Context) error {
 		}
 	}
 	if fs.session.era.Load() > 0 {
-		if err := fs.engine.EndSession(ctx); err != nil && !isSessionEnded(err) && first == nil {
+		if err := fs.engine.EndSession(ctx); err != nil && !isSessionEnded(err) && !isReplaced(err) && first == nil {
 			first = err
 		}
 	}
 	return first
+}
+
+// isReplaced reports whether another site is the source now: the session ends there by itself.
+func isReplaced(err error) bool {
+	return errors.Is(err, meta.ErrFenced) || errors.Is(err, meta.ErrReadOnly)
 }
 
 // flushAll flushes files, some at a time, and gives the first error.

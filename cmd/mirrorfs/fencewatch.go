@@ -53,9 +53,13 @@ func sourceName(ctx context.Context, v *volume) string {
 	if _, f, err := mirror.FenceOf(ctx, v.near); err == nil && f.Name != "" {
 		return f.Name
 	}
+	info, err := mirror.Of(ctx, v.near) // it is a mirror by now
+	if err != nil {
+		return ""
+	}
 	settings, err := v.near.Volume(ctx)
 	if err != nil {
 		return ""
 	}
-	return settings.Sites[settings.SourceSite()].Name
+	return settings.Sites[info.SourceSite].Name
 }
