@@ -160,6 +160,12 @@ func (p *Process) Kill() {
 	<-p.end
 }
 
+// Pause stops the process from doing anything, until Resume.
+func (p *Process) Pause() { _ = p.cmd.Process.Signal(syscall.SIGSTOP) }
+
+// Resume undoes Pause.
+func (p *Process) Resume() { _ = p.cmd.Process.Signal(syscall.SIGCONT) }
+
 // Mount is a mounted file system and the process that serves it.
 type Mount struct {
 	*Process

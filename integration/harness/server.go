@@ -69,6 +69,44 @@ func (s *Server) Start() {
 	})
 }
 
+// Logged is how many bytes its append-only file has: all that it has acknowledged is in them.
+func (s *Server) Logged() int64 {
+	s.t.Helper()
+	info, err := os.Stat(s.appendOnlyFile())
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return info.Size()
+}
+
+// LoseTail cuts the append-only file of a server that was killed, as a crash of its machine does
+// that had not written all of it to disk.
+func (s *Server) LoseTail(left int64) {
+	s.t.Helper()
+	if err := os.Truncate(s.appendOnlyFile(), left); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+func (s *Server) appendOnlyFile() string {
+	s.t.Helper()
+	files, err := filepath.Glob(filepath.Join(s.dir, "appendonlydir", "*.incr.aof"))
+	if err != nil || len(files) != 1 {
+		s.t.Fatalf("append-only files %v, %v: want one", files, err)
+	}
+	return files[0]
+}
+
+// Running reports whether it has not ended.
+func (s *Server) Running() bool {
+	select {
+	case <-s.end:
+		return false
+	default:
+		return true
+	}
+}
+
 // Kill ends it as a crash does.
 func (s *Server) Kill() {
 	_ = s.cmd.Process.Kill()

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -68,6 +69,13 @@ func Build(ctx context.Context, dir string) (string, error) {
 
 // Setenv gives a variable to every process that starts from now on.
 func (w *World) Setenv(name, value string) { w.env = append(w.env, name+"="+value) }
+
+// With gives the same world to processes with more in their environment.
+func (w *World) With(env ...string) *World {
+	own := *w
+	own.env = append(slices.Clone(w.env), env...)
+	return &own
+}
 
 // Dir makes a directory of the world.
 func (w *World) Dir(name string) string {
