@@ -13,7 +13,7 @@ FUZZTIME ?= 30s
 export GOLANGCI_LINT_CACHE := $(TOOLS)/cache
 ROUNDS ?= 10
 
-.PHONY: help build install demo test check bench stress clean deps tools fmt
+.PHONY: help build install demo test check bench stress chaos clean deps tools fmt
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-8s %s\n", $$1, $$2}'
@@ -65,6 +65,10 @@ stress: ## random tests again and again with new seeds, then every fuzz target
 	    echo "fuzz $$p $$f"; $(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) $$p || exit 1; \
 	  done; \
 	done
+
+chaos: ## sites under cuts, crashes and wrong commands, ROUNDS times with new seeds, for hours
+	@.ci/deps test
+	MIRRORFS_LONG=1 MIRRORFS_ROUNDS=$(ROUNDS) $(GO) test -v -count=1 -timeout 24h -run TestChaos ./integration/chaos
 
 clean: ## remove what was built
 	rm -rf bin .tools
