@@ -15,11 +15,17 @@ import (
 	"mirrorfs/integration/harness"
 )
 
+// everyday is the plan of the short form, always the same one: two mirrors, one of each mode with a
+// bucket; a wire swallows, one is torn, one unplugged, Redis is killed; a source that goes on alone loses its
+// place, and the next one the tail of its log.
+const everyday = 104879
+
 // TestChaos does what a plan says to two or three sites, while programs write and read at all of
 // them, and looks after each round of it whether all that is promised holds.
 func TestChaos(t *testing.T) {
 	runs, most := 1, limits{rounds: 2, acts: 3, longest: 1500 * time.Millisecond}
-	if os.Getenv("MIRRORFS_LONG") != "" {
+	long := os.Getenv("MIRRORFS_LONG")
+	if long != "" {
 		runs, most = 20, limits{rounds: 6, acts: 6, longest: 15 * time.Second}
 	}
 	if n := os.Getenv("MIRRORFS_ROUNDS"); n != "" {
@@ -27,7 +33,10 @@ func TestChaos(t *testing.T) {
 		runs, err = strconv.Atoi(n)
 		must(t, err)
 	}
-	seed := rand.Uint64()
+	seed := uint64(everyday)
+	if long != "" || runs > 1 {
+		seed = rand.Uint64()
+	}
 	if s := os.Getenv("MIRRORFS_SEED"); s != "" {
 		var err error
 		seed, err = strconv.ParseUint(s, 10, 64)
@@ -40,7 +49,6 @@ func TestChaos(t *testing.T) {
 			t.Logf("%v", p)
 			t.Cleanup(func() {
 				if t.Failed() {
-					long := os.Getenv("MIRRORFS_LONG")
 					t.Logf("replay with: MIRRORFS_LONG=%s MIRRORFS_SEED=%d go test ./integration/chaos -run '^TestChaos$'", long, p.Seed)
 				}
 			})
