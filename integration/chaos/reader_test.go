@@ -87,7 +87,7 @@ func (p *versions) publish(v *volume) {
 }
 
 // pause keeps a program from taking all of the machine.
-func pause() { <-time.After(10 * time.Millisecond) }
+func pause() { <-time.After(20 * time.Millisecond) }
 
 // overwrite writes the beginning of a file anew, and syncs it.
 func overwrite(path string, data []byte) error {
