@@ -20,7 +20,8 @@
 //     than any one read can take. Whoever comes after it finds no object, looks again, and
 //     reads what the file holds now.
 //   - every mirror has acknowledged a position at or after the record that freed it.
-//     A mirror that is known but never acknowledged has passed nothing.
+//     A mirror that is known but never acknowledged has passed nothing. A hold (meta.Hold) stands where
+//     it was made.
 //
 // # Several at once
 //

@@ -237,6 +237,11 @@ func TestPromise10NothingIsDeletedUnderAReader(t *testing.T) {
 	applied(3, "c", before.Position)
 	held("another mirror that is behind", "c")
 	applied(3, "c", freed.Position)
+	settings.Holds = map[string]meta.Hold{"restored": {Position: before.Position}, "newer": {Position: freed.Position}}
+	v.do(meta.Settings{Volume: settings})
+	held("a volume that was restored from it", "hold restored")
+	delete(settings.Holds, "restored")
+	v.do(meta.Settings{Volume: settings})
 	if r := v.run(v.options()); r.Freed.Deleted.Objects != 1 {
 		t.Errorf("when all have passed: %+v", r)
 	}
