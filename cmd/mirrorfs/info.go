@@ -33,7 +33,8 @@ func newInfoCommand(c *cli) *cobra.Command {
 		Long: `info shows the inode of a file or directory and, of a file, its extents, the slices
 that they are in, and the blocks of those: the object's name, and in which sites'
 buckets it is. PATH is on a mount on this machine; then it tells too how much of the
-file is in the mount's cache. META /path names a file by its path in the volume. What a
+file is in the mount's cache, and the mount's position: from there on all that it has read
+and done is visible at other sites, which can wait for it (mirror wait --position). META /path names a file by its path in the volume. What a
 mount has not flushed yet is not shown.`,
 		Example: "  mirrorfs info /mnt/models/llama/weights.bin\n  mirrorfs info redis://10.0.0.5/0 /llama/weights.bin --json",
 		Args:    someArgs(1, "PATH or META", "/path"),
@@ -71,8 +72,10 @@ type infoResult struct {
 
 	Chunks []infoChunk `json:"chunks,omitempty"`
 	Blocks []infoBlock `json:"blocks,omitempty"`
-	// Cached is how much of the file's data the mount has in its cache; only of a PATH.
-	Cached *infoCached `json:"cached,omitempty"`
+	// Cached is how much of the file's data the mount has in its cache, Seen the position of
+	// the mount: who waits for it sees all that the mount read and did. Only of a PATH.
+	Cached *infoCached    `json:"cached,omitempty"`
+	Seen   *meta.Position `json:"seen,omitempty"`
 }
 
 // infoChunk is the list of extents of a chunk.
@@ -158,6 +161,11 @@ func (c *cli) infoOfMount(ctx context.Context, name string, opts infoOptions) (e
 	if r.Path, err = filepath.Abs(name); err != nil {
 		return err
 	}
+	seen, err := fuse.PositionOf(m.Dir)
+	if err != nil {
+		return explainFuse(err)
+	}
+	r.Seen = &seen
 	if stat.Mode().IsRegular() {
 		if r.Cached, err = cachedOf(ctx, m.Dir, r.Path, r.Size); err != nil {
 			return explainFuse(err)
@@ -237,6 +245,9 @@ func (r *infoResult) write(out io.Writer) {
 	}
 	row("path", "%s", r.Path)
 	row("volume", "%s, site %s, position %s", r.Volume, r.Site, r.Position)
+	if r.Seen != nil {
+		row("seen", "position %s, by the mount", *r.Seen)
+	}
 	row("inode", "%d, %s, mode %s, %d links, in inode %d", r.Inode, r.Type, r.Mode, r.Links, r.Parent)
 	row("owner", "%d:%d", r.UID, r.GID)
 	if r.Type == "directory" {

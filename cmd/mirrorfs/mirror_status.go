@@ -10,7 +10,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"mirrorfs/meta"
 	"mirrorfs/meta/redis"
 	"mirrorfs/mirror"
 )
@@ -128,46 +127,4 @@ func pendingData(d *mirror.DataStatus) string {
 		return "-"
 	}
 	return fmt.Sprintf("%d objects, %s", objects, formatBytes(int64(d.PendingBytes+d.BackBytes)))
-}
-
-func newMirrorWaitCommand(c *cli) *cobra.Command {
-	timeout := 30 * time.Second
-	cmd := &cobra.Command{
-		Use:   "wait MIRROR_META",
-		Short: "Wait until a mirror has all that the source had when called",
-		Long: `wait asks the source where it stands and returns when the mirror at MIRROR_META has
-applied that much: everything that was acknowledged at the source before the call is
-then readable here. It prints the position. When the time is over it exits with 1 and
-says how far the mirror is.`,
-		Example: "  mirrorfs mirror wait redis://redis.b.example/0 --timeout 5m",
-		Args:    exactArgs("MIRROR_META"),
-		RunE:    func(cmd *cobra.Command, args []string) error { return c.mirrorWait(cmd.Context(), args[0], timeout) },
-	}
-	cmd.Flags().DurationVar(&timeout, "timeout", timeout, "longest wait")
-	return cmd
-}
-
-// waitResult is what mirror wait prints.
-type waitResult struct {
-	Position meta.Position `json:"position"`
-	Seconds  float64       `json:"seconds"` // how long it took
-}
-
-func (c *cli) mirrorWait(ctx context.Context, addr string, timeout time.Duration) (err error) {
-	ctx, cancel := context.WithTimeout(ctx, timeout)
-	defer cancel()
-	begin := time.Now()
-	site, source, err := c.openMirrorAndSource(ctx, addr)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, site.Close(), source.Close()) }()
-	at, err := mirror.Wait(ctx, source, site)
-	if errors.Is(err, mirror.ErrNotThere) {
-		return hintf(err, "mirrorfs mirror status %s tells what it is doing; --timeout waits longer", redis.Redact(addr))
-	}
-	if err != nil {
-		return err
-	}
-	return c.print(waitResult{at, time.Since(begin).Seconds()}, func(w io.Writer) { fmt.Fprintln(w, at) })
 }

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"mirrorfs/chunk"
+	"mirrorfs/meta"
 )
 
 // Mounted is a mount of this machine, as one asks for it by a path.
@@ -52,6 +53,21 @@ func CachedRange(path string, off, n uint64) (chunk.Warmth, error) {
 // there. The mount does the work: no bytes come here.
 func WarmRange(path string, off, n uint64) (chunk.Warmth, error) {
 	return askWarmth(path, warmXattr, off, n)
+}
+
+// PositionOf tells the position of the mount that a file or directory is on.
+func PositionOf(path string) (meta.Position, error) {
+	buf := make([]byte, maxPositionBytes)
+	for {
+		k, err := unix.Getxattr(path, positionXattr, buf)
+		switch {
+		case errors.Is(err, unix.EINTR):
+			continue
+		case err != nil:
+			return meta.Position{}, &Error{Dir: path, Err: fmt.Errorf("ask the mount for its position: %w", err)}
+		}
+		return meta.ParsePosition(string(buf[:k]))
+	}
 }
 
 func askWarmth(path, what string, off, n uint64) (chunk.Warmth, error) {
