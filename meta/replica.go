@@ -38,6 +38,9 @@ type MirrorState struct {
 	CompleteTo     Position `json:"complete_to,omitzero"`
 	PendingObjects uint64   `json:"pending_objects,omitempty"`
 	PendingBytes   uint64   `json:"pending_bytes,omitempty"`
+	// Host and PID are of the process that carries the mirror.
+	Host string `json:"host,omitempty"`
+	PID  int    `json:"pid,omitempty"`
 }
 
 // Source is what a mirror reads: the log and a scan of all tables. Both the

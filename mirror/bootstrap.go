@@ -22,6 +22,8 @@ type claim struct {
 	// Target is set when everything was copied: the site is exact once it has
 	// replayed the log to there.
 	Target meta.Position `json:"target"`
+	// Leased says that the owner is a runner, which stops when it loses its lease.
+	Leased bool `json:"leased,omitempty"`
 	// Mending is set when the rows of the site are to be compared and mended, not copied.
 	Mending mending `json:"mending,omitzero"`
 }
@@ -36,7 +38,7 @@ func (r *runner) bootstrap(ctx context.Context, src Upstream) (meta.State, meta.
 	if err != nil {
 		return meta.State{}, meta.Position{}, err
 	}
-	mine := claim{Owner: rand.Uint64()}
+	mine := claim{Owner: rand.Uint64(), Leased: r.cfg.Claims != nil}
 	done, err := r.acquire(ctx, &mine)
 	if err != nil {
 		return meta.State{}, meta.Position{}, err
@@ -106,7 +108,7 @@ func (r *runner) acquire(ctx context.Context, mine *claim) (claim, error) {
 		switch {
 		case c.Owner == mine.Owner:
 			return claim{}, nil
-		case c.Owner == 0 || time.Since(since) > r.cfg.ClaimTTL:
+		case c.Owner == 0, c.Leased && mine.Leased, time.Since(since) > r.cfg.ClaimTTL:
 			mine.Mending = c.Mending
 			if err := r.writeClaim(ctx, mine); err != nil {
 				return claim{}, err

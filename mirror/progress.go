@@ -29,6 +29,7 @@ type note struct {
 	Fresh    time.Time `json:"fresh,omitzero"`
 	LinkDown time.Time `json:"link_down_since,omitzero"`
 	Seen     time.Time `json:"seen"` // when the runner wrote this
+	Runner   Runner    `json:"runner,omitzero"`
 
 	// What has facts of its own, and what is for metrics only.
 	data      DataStatus
@@ -65,8 +66,9 @@ type progress struct {
 	records int // applied since the start
 	bytes   int
 	// head is where the source stood when it was asked at a time; zero once that is here.
-	head  meta.Position
-	asked time.Time
+	head    meta.Position
+	asked   time.Time
+	working bool // this runner does the work
 }
 
 // typicalRecordBytes is how large records are taken to be before any was seen.
@@ -75,12 +77,40 @@ const typicalRecordBytes = 200
 // newProgress goes on from what the last runner left: a mirror that was stalled
 // stays so until it has been seen to follow.
 func newProgress(now func() time.Time, last note) *progress {
+	p := &progress{now: now, note: note{meanBytes: typicalRecordBytes}}
+	p.goOn(last)
+	return p
+}
+
+// goOn is newProgress for a runner that takes over from another one.
+func (p *progress) goOn(last note) {
 	last.LinkDown = time.Time{}
 	if last.State != StateStalled && last.State != StateFenced {
 		last.State, last.Reason = StateBootstrapping, ""
 	}
-	last.meanBytes = typicalRecordBytes
-	return &progress{now: now, note: last}
+	p.watching(last)
+}
+
+// watching takes over what the runner at work has noted.
+func (p *progress) watching(n note) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	n.data, n.verified, n.meanBytes = p.note.data, p.note.verified, p.note.meanBytes
+	p.note = n
+}
+
+// leads notes which runner is at work, if this one is.
+func (p *progress) leads(who Runner) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.note.Runner, p.working = who, who != Runner{}
+}
+
+// works tells whether this runner does the work.
+func (p *progress) works() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.working
 }
 
 // stands notes the state of this site.

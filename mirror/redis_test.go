@@ -112,6 +112,8 @@ func TestRedisCopyAndFollowWhileOthersWrite(t *testing.T) {
 const (
 	runnerNear = "MIRRORFS_TEST_RUNNER_NEAR"
 	runnerFar  = "MIRRORFS_TEST_RUNNER_FAR"
+	// runnerTTL makes it one of several, with a lease of so long.
+	runnerTTL = "MIRRORFS_TEST_RUNNER_TTL"
 )
 
 // TestMain lets this binary be started as a runner, to be killed.
@@ -136,6 +138,12 @@ func runUntilKilled(near, far string) error {
 		Dial:    func(ctx context.Context) (mirror.Upstream, error) { return redis.Open(ctx, far, quick()) },
 		Replica: replica, TailWait: 100 * time.Millisecond, ApplyRecords: 20, ScanRows: 50,
 		ReportInterval: 20 * time.Millisecond, BackoffMax: 100 * time.Millisecond, ClaimTTL: 200 * time.Millisecond,
+	}
+	if text := os.Getenv(runnerTTL); text != "" {
+		cfg.Claims = replica
+		if cfg.LeaseTTL, err = time.ParseDuration(text); err != nil {
+			return err
+		}
 	}
 	if os.Getenv(runnerRepairs) == "" {
 		return mirror.Run(ctx, cfg)

@@ -83,6 +83,7 @@ func (r *runner) mirrorState(n *note) meta.MirrorState {
 	s := meta.MirrorState{
 		Site: r.info.Site, Name: r.info.Name, Mode: r.info.Mode,
 		State: n.State, Reason: n.Reason, Applied: n.Applied, Seen: n.Seen,
+		Host: n.Runner.Host, PID: n.Runner.PID,
 	}
 	if d := &n.data; d.Mode != "" {
 		s.Mode, s.CompleteTo, s.PendingObjects, s.PendingBytes = d.Mode, d.CompleteTo, d.PendingObjects, d.PendingBytes

@@ -34,6 +34,15 @@ type Config struct {
 	// Data says how data is carried for a data mode that keeps some; nil carries none.
 	Data *DataConfig
 
+	// Claims are this site's, by which its runners agree on who does the work; nil: this
+	// runner does it, whoever else does. That is harmless, and wasteful.
+	Claims meta.Claims
+	// LeaseTTL is after which silence of the runner at work another one does it; default
+	// 6 s.
+	LeaseTTL time.Duration
+	// Runner is what is told of this process; default its host's name and its number.
+	Runner Runner
+
 	// TailRecords is the most records fetched in one round trip; default 10,000.
 	// Fewer are asked for when records are large, so that a batch has about
 	// TailBytes; default 4 MiB.
@@ -102,6 +111,10 @@ func (c *Config) setDefaults() error {
 	orDefault(&c.StallRetry, 10*time.Second)
 	orDefault(&c.BackoffMax, 10*time.Second)
 	orDefault(&c.ClaimTTL, 20*time.Second)
+	orDefault(&c.LeaseTTL, 6*time.Second)
+	if c.Runner == (Runner{}) {
+		c.Runner = thisProcess()
+	}
 	if c.Now == nil {
 		c.Now = time.Now
 	}
@@ -145,7 +158,8 @@ var (
 // Run makes a site follow its source until ctx ends, and then returns nil. It
 // copies first if that has not been done, and then applies the log. A lost link,
 // a restart of either site's metadata, another runner of the same mirror: it
-// goes on by itself. What must not be gone over it reports as state "stalled" and
+// goes on by itself. Of several runners of a mirror one does the work, and another takes over
+// within Config.LeaseTTL and some when it is silent. What must not be gone over it reports as state "stalled" and
 // looks again every StallRetry, in case the source was repaired. While this site is the
 // source, because it was promoted, it waits until it is a mirror again: what starts it
 // again and again would gain nothing.
@@ -166,16 +180,28 @@ func Run(ctx context.Context, cfg Config) error {
 		return err
 	}
 	g, runCtx := errgroup.WithContext(ctx)
-	g.Go(func() error { return r.keepNote(runCtx) })
 	g.Go(func() error { return r.showFacts(runCtx) })
-	g.Go(func() error { return r.pull(runCtx) })
-	if cfg.Data != nil {
-		g.Go(func() error { return r.carryData(runCtx) })
-	}
+	g.Go(func() error { return r.lead(runCtx) })
 	err = g.Wait()
-	r.writeNote(context.WithoutCancel(ctx))
 	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
 		return nil
+	}
+	return err
+}
+
+// work does what a mirror needs until ctx ends or there is nothing to run.
+func (r *runner) work(ctx context.Context) error {
+	r.progress.leads(r.cfg.Runner)
+	defer r.progress.leads(Runner{})
+	g, working := errgroup.WithContext(ctx)
+	g.Go(func() error { return r.keepNote(working) })
+	g.Go(func() error { return r.pull(working) })
+	if r.cfg.Data != nil {
+		g.Go(func() error { return r.carryData(working) })
+	}
+	err := g.Wait()
+	if !errors.Is(context.Cause(ctx), errDeposed) { // then it is another's to write
+		r.writeNote(context.WithoutCancel(ctx))
 	}
 	return err
 }

@@ -61,6 +61,9 @@ func followGauges(p *progress) []prometheus.Collector {
 			return float64(n.verified.Finished.Unix())
 		}),
 		p.gauge("mirrorfs_mirror_verified_differences", "Differences from the source that the last verification found.", nil, func(n *note) float64 { return float64(n.verified.Differences) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "mirrorfs_mirror_runs", Help: "1 in the runner that does the mirror's work, 0 in one that waits to take over.",
+		}, func() float64 { return oneIf(p.works()) }),
 		sourceUp(func() bool { n := p.snapshot(); return n.LinkDown.IsZero() }),
 	}
 	for _, state := range []string{StateBootstrapping, StateFollowing, StateStalled, StateFenced, StateSource} {

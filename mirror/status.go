@@ -31,6 +31,8 @@ type Status struct {
 	Data       DataStatus `json:"data"`
 	// Seen is when the runner was heard of last; of a mirror only.
 	Seen *time.Time `json:"seen,omitempty"`
+	// Runner is the process that does a mirror's work, or did when it was seen last.
+	Runner *Runner `json:"runner,omitempty"`
 	// Verified is what the last verification found; of a mirror, and nil when there was none.
 	Verified *Verified `json:"verified,omitempty"`
 	// Mirrors is how the source sees its mirrors; at the source only.
@@ -151,6 +153,9 @@ func seenMirror(ctx context.Context, source meta.Source, v *meta.Volume, number 
 		}
 		st.State, st.Reason, st.Applied, st.Data.Mode = m.State, m.Reason, m.Applied, m.Mode
 		st.Data.CompleteTo, st.Seen = m.Applied, &m.Seen
+		if m.PID != 0 {
+			st.Runner = &Runner{Host: m.Host, PID: m.PID}
+		}
 		if m.Mode == ModeFull {
 			st.Data.CompleteTo, st.Data.PendingObjects, st.Data.PendingBytes = m.CompleteTo, m.PendingObjects, m.PendingBytes
 		}
@@ -217,6 +222,9 @@ func mirrorStatus(ctx context.Context, site Site, v *meta.Volume, s meta.State, 
 		st.State, st.Reason = StateBootstrapping, "no runner was seen yet: start it with `mirrorfs mirror run`"
 	default:
 		st.Seen = &n.Seen
+		if n.Runner.PID != 0 {
+			st.Runner = &n.Runner
+		}
 		if now.Sub(n.Seen) > silence {
 			st.Reason = silent("the runner", n.Seen, n.Reason)
 		}

@@ -35,7 +35,7 @@ func TestStatusJSON(t *testing.T) {
 	w.wait(t)
 	want := []string{"applied", "data", "lag_records", "lag_seconds", "position", "reason", "role", "site", "state", "volume"}
 	here := w.status(t)
-	if got := fields(t, here); !slices.Equal(got, slices.Sorted(slices.Values(append(want, "seen")))) {
+	if got := fields(t, here); !slices.Equal(got, slices.Sorted(slices.Values(append(want, "seen", "runner")))) {
 		t.Errorf("at the mirror: %q", got)
 	}
 	if got := fields(t, here.Data); !slices.Equal(got, []string{"complete_to", "mode", "pending_bytes", "pending_objects"}) {

@@ -113,6 +113,7 @@ func (c *cli) mirrorRun(ctx context.Context, addr string, opts mirrorRunOptions)
 		Dial:    dial,
 		DialAt:  dialAt,
 		Data:    c.dataConfig(site, limit, reg),
+		Claims:  site,
 		Replica: site, Archive: archive, Logger: c.log, Metrics: reg,
 	})
 	c.log.InfoContext(context.WithoutCancel(ctx), "mirror stopped", slog.String("site", info.Name))

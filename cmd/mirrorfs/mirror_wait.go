@@ -99,7 +99,7 @@ func (c *cli) waitForPosition(ctx context.Context, addr string, opts mirrorWaitO
 	if at, err = meta.ParsePosition(opts.position); err != nil {
 		return at, &usageError{err}
 	}
-	site, _, err := c.openMirror(ctx, addr)
+	site, _, err := c.openMirror(ctx, addr, nil)
 	if err != nil {
 		return at, err
 	}

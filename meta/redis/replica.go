@@ -53,6 +53,7 @@ func (e *Engine) clear(ctx context.Context) error {
 		}
 	}
 	stays := map[string]bool{e.key: true, e.prefix() + "local": true, e.prefix() + "m": true}
+	claims := e.prefix() + "w"
 	for cursor := uint64(0); ; {
 		keys, next, err := node.Scan(ctx, cursor, escapeGlob(e.prefix())+"*", 1000).Result()
 		if err != nil {
@@ -60,7 +61,7 @@ func (e *Engine) clear(ctx context.Context) error {
 		}
 		var gone []string
 		for _, key := range keys {
-			if !stays[key] {
+			if !stays[key] && !strings.HasPrefix(key, claims) {
 				gone = append(gone, key)
 			}
 		}
