@@ -7,6 +7,7 @@
 //   - Run stands in the mirror's site and pulls: a fuzzy copy first (bootstrap.go),
 //     then the log for ever (follow.go), each batch applied exactly once. What left
 //     the source's log it reads from segments (Config.Archive, package segments).
+//     Of several runners one does the work, by a lease (lead.go).
 //   - Status and Wait tell how far a mirror is.
 //   - Engine is the meta.Engine of a mirror's clients: it reads near and writes
 //     far (forward.go, read.go), and floors.go keeps it from ever going back in

@@ -27,13 +27,14 @@ func newMirrorRunCommand(c *cli) *cobra.Command {
 		Short: "Carry the source's metadata and data to a mirror, in the foreground",
 		Long: `run copies the source's metadata to MIRROR_META, and then applies every change as
 it comes, until it is interrupted. It goes on by itself after a cut of the link or a
-restart of either Redis, from where it was. Several may run for one mirror. What must
-not be gone over, such as a gap in the log, stalls the mirror: see mirror status. When
+restart of either Redis, from where it was. Several may run for one mirror, on several
+machines: one does the work, and another takes over within 10 s when that is silent
+(mirror status tells which). What must not be gone over, such as a gap in the log, stalls the mirror: see mirror status. When
 another site is promoted, it follows that one; while its own site is the source, it waits.
 
 Of a mirror in data mode full it also copies all data into the mirror's bucket, in
 the order of the log, and what was written at the mirror into the source's bucket. So
-it must reach both buckets. Of several that run, one copies.
+it must reach both buckets.
 
 Given the source's META, it copies for the sites that share that and have a bucket of
 their own (mount --near-bucket).`,
