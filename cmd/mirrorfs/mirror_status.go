@@ -24,7 +24,9 @@ func newMirrorStatusCommand(c *cli) *cobra.Command {
 		Short: "Show how far a mirror is, or all mirrors of a source",
 		Long: `status tells of the site at META: its role, its state and the reason for it, the
 position of the source and how much of that is applied, and the lag in records and
-seconds. At the source it tells of every mirror. It works at a mirror that is cut off.`,
+seconds, and the process that does the mirror's work. At the source it tells of every
+mirror, a line each, and below what is the matter with which. It works at a mirror that
+is cut off.`,
 		Example: "  mirrorfs mirror status redis://redis.b.example/0 --watch\n  mirrorfs mirror status redis://redis.a.example/0 --json",
 		Args:    exactArgs("META"),
 		RunE:    func(cmd *cobra.Command, args []string) error { return c.mirrorStatus(cmd.Context(), args[0], watch) },
@@ -50,7 +52,7 @@ func (c *cli) mirrorStatus(ctx context.Context, addr string, watch bool) (err er
 			return explainMeta(err, addr, envMetaPassword)
 		}
 		if watch && !c.json {
-			fmt.Fprint(c.stdout, "\x1b[H\x1b[2J")
+			fmt.Fprintf(c.stdout, "\x1b[H\x1b[2J%s\n", time.Now().Format(time.TimeOnly))
 		}
 		if err := c.print(st, func(w io.Writer) { writeMirrorStatus(w, &st) }); err != nil || !watch {
 			return err
@@ -103,7 +105,7 @@ func writeMirrorStatus(out io.Writer, st *mirror.Status) {
 		return
 	}
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "MIRROR\tSTATE\tAPPLIED\tLAG RECORDS\tLAG\tDATA\tCOMPLETE TO\tPENDING\tREASON")
+	fmt.Fprintln(w, "MIRROR\tSTATE\tAPPLIED\tLAG RECORDS\tLAG\tDATA\tCOMPLETE TO\tPENDING\tRUNNER")
 	for i := range sites {
 		m := &sites[i]
 		lag := time.Duration(m.LagSeconds * float64(time.Second)).Round(time.Millisecond)
@@ -112,12 +114,25 @@ func writeMirrorStatus(out io.Writer, st *mirror.Status) {
 			name += " (fed by " + m.FedBy + ")"
 		}
 		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%v\t%s\t%s\t%s\t%s\n", name, m.State, m.Applied, m.LagRecords, lag,
-			m.Data.Mode, m.Data.CompleteTo, pendingData(&m.Data), m.Reason)
+			m.Data.Mode, m.Data.CompleteTo, pendingData(&m.Data), runnerOf(m))
 	}
 	_ = w.Flush()
+	for i := range sites {
+		if m := &sites[i]; m.Reason != "" {
+			fmt.Fprintf(out, "%s: %s\n", m.Site, m.Reason)
+		}
+	}
 	if v := st.Verified; v != nil {
 		fmt.Fprintf(out, "verified %s at position %s: %d rows, %d differ\n", v.Finished.Format(time.RFC3339), v.Position, v.Rows, v.Differences)
 	}
+}
+
+// runnerOf tells which process does a mirror's work.
+func runnerOf(m *mirror.Status) string {
+	if m.Runner == nil {
+		return "-"
+	}
+	return m.Runner.String()
 }
 
 // pendingData tells what is to be copied, both ways.
