@@ -228,8 +228,11 @@ func differ(found map[string][]byte, want contents, doubts []step) (wrong []stri
 				as[name] = n
 			}
 		}
-		if !holds(found, as, false) && !holds(found, d.before, false) && !holds(found, d.after, d.part) &&
-			!(d.struck && (d.isOver(found, as) || d.isOver(found, d.before))) {
+		whole := holds(found, as, false) || holds(found, d.before, false) || holds(found, d.after, d.part)
+		if !whole && d.struck {
+			whole = d.isOver(found, as) || d.isOver(found, d.before)
+		}
+		if !whole {
 			wrong = append(wrong, fmt.Sprintf("of %s %v, after %v, which was answered with %v, a part was done", d.what, d.after, d.before, d.err))
 		}
 		for name := range d.after {
