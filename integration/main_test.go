@@ -15,6 +15,12 @@ import (
 var program string
 
 func TestMain(m *testing.M) {
+	if name := os.Getenv(callName); name != "" {
+		if err := makeCall(name, os.Getenv(callDir)); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+	}
 	os.Exit(func() int {
 		dir, err := os.MkdirTemp("", "mfsbin")
 		if err != nil {

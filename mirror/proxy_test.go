@@ -43,6 +43,15 @@ func (p *proxy) delay(rtt time.Duration) {
 	p.add("back", "latency", "downstream", latency)
 }
 
+// reset breaks every connection; new ones may come.
+func (p *proxy) reset() {
+	p.t.Helper()
+	p.p.Stop()
+	if err := p.p.Start(); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
 // cut lets nothing through any more; connections stay open, as with a cable that is
 // pulled.
 func (p *proxy) cut() {

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -20,8 +21,9 @@ import (
 
 // siteBuckets opens the buckets of a volume's sites, each once.
 type siteBuckets struct {
-	c   *cli
-	reg prometheus.Registerer
+	c       *cli
+	reg     prometheus.Registerer
+	timeout time.Duration // of requests; 0 is the default
 
 	mu     sync.Mutex
 	opened map[string]object.Store // by address
@@ -52,7 +54,7 @@ func (b *siteBuckets) own(ctx context.Context, v meta.Volume) (map[uint8]object.
 		if site.Bucket == "" {
 			continue
 		}
-		s, err := b.get(site.Bucket, func() (object.Store, error) { return b.c.openBucket(ctx, site.Bucket, site.Name, b.reg) })
+		s, err := b.get(site.Bucket, func() (object.Store, error) { return b.c.openBucketWithin(ctx, site.Bucket, site.Name, b.timeout, b.reg) })
 		if err != nil {
 			return nil, fmt.Errorf("bucket of site %s: %w", site.Name, err)
 		}
@@ -102,14 +104,14 @@ func (b *siteBuckets) close() error {
 // openBuckets makes the store of a volume's client: blocks are read from the bucket of
 // its own site first, if that has one, then from their home, then from any other; and
 // they are written to home. Sites that come later are found.
-func (c *cli) openBuckets(ctx context.Context, v *volume, keep bool, reg prometheus.Registerer) (object.Store, error) {
-	b := &siteBuckets{c: c, reg: reg}
+func (c *cli) openBuckets(ctx context.Context, v *volume, keep bool, o volumeOptions) (object.Store, error) {
+	b := &siteBuckets{c: c, reg: o.Metrics, timeout: o.BucketTimeout}
 	homes, err := b.of(ctx, v.Settings)
 	if err != nil {
 		return nil, errors.Join(err, b.close())
 	}
 	opts := mirror.StoreOptions{
-		Near: homes[v.bucket], Homes: homes, Feeder: v.feeder, Source: v.Home, Logger: c.log, Metrics: reg,
+		Near: homes[v.bucket], Homes: homes, Feeder: v.feeder, Source: v.Home, Logger: c.log, Metrics: o.Metrics,
 		Sites: func(ctx context.Context) (map[uint8]object.Store, error) {
 			settings, err := v.near.Volume(ctx)
 			if err != nil {

@@ -27,6 +27,8 @@ type mountOptions struct {
 	atime           string
 	metrics         string
 	maxLag          time.Duration
+	sourceTimeout   time.Duration
+	bucketTimeout   time.Duration
 	nearBucket      string
 	site            string
 	attrTimeout     time.Duration
@@ -82,6 +84,8 @@ opening the file.`,
 	f.StringVar(&opts.subdir, "subdir", "", "show this directory of the volume as the root")
 	f.StringVar(&opts.metrics, "metrics", "", "serve Prometheus metrics and profiles on this address, for example :9567")
 	f.DurationVar(&opts.maxLag, "max-lag", 0, "at a mirror: read from the source while the mirror is further behind (0: never)")
+	f.DurationVar(&opts.sourceTimeout, "source-timeout", sourceTimeout, "at a mirror: how long a change may wait for the source before it fails with EIO; a question waits half as long")
+	f.DurationVar(&opts.bucketTimeout, "bucket-timeout", time.Minute, "how long a request to a bucket is repeated before a read fails with EIO, or a write is kept for later")
 	f.StringVar(&opts.nearBucket, "near-bucket", "", "at a site that uses the source's META: a bucket of its own, which is read first and takes what is written here; mirrorfs mirror run META copies")
 	f.StringVar(&opts.site, "site", "", "name of that site")
 	f.DurationVar(&opts.attrTimeout, "attr-timeout", time.Second, "for how long the kernel may keep attributes (0: not at all)")
@@ -113,6 +117,9 @@ func (o *mountOptions) validate() error {
 			return usagef("--%s %v: want a time of 0 or more", d.flag, d.value)
 		}
 	}
+	if o.sourceTimeout < minTimeout || o.bucketTimeout < minTimeout {
+		return usagef("--source-timeout and --bucket-timeout: want %v or more", minTimeout)
+	}
 	if (o.nearBucket == "") != (o.site == "") {
 		return usagef("--near-bucket BUCKET and --site NAME go together")
 	}
@@ -128,6 +135,15 @@ func (o *mountOptions) validate() error {
 		}
 	}
 	return nil
+}
+
+// minTimeout is the least time in which a network may answer.
+const minTimeout = 100 * time.Millisecond
+
+// metaTimeout bounds a question or a change of metadata, whoever is to answer it.
+func (o *mountOptions) metaTimeout() time.Duration {
+	const metaTimeout = 30 * time.Second // here, where the source's time says nothing
+	return max(metaTimeout, o.sourceTimeout)
 }
 
 // cacheOf is the directory of the cache of a mount at dir. Each mount has its
@@ -181,7 +197,7 @@ func (r *mountResult) write(w io.Writer) {
 // when the mount answers.
 func (c *cli) mount(ctx context.Context, addr, dir string, opts mountOptions, ready func() error) (err error) {
 	reg := newRegistry()
-	v, err := c.openVolume(ctx, addr, volumeOptions{MaxLag: opts.maxLag, NearBucket: opts.nearBucket, NearSite: opts.site, Metrics: reg})
+	v, err := c.openVolume(ctx, addr, volumeOptions{MaxLag: opts.maxLag, NearBucket: opts.nearBucket, NearSite: opts.site, ChangeTimeout: opts.sourceTimeout, BucketTimeout: opts.bucketTimeout, Metrics: reg})
 	if err != nil {
 		return err
 	}

@@ -88,7 +88,7 @@ func (c *cli) newMounted(ctx context.Context, v *volume, data *mountData, dir st
 		Session: meta.SessionInfo{
 			Host: host, PID: os.Getpid(), Kind: "mount", Mount: dir, Site: v.Site.Name, Version: version().Version, Started: time.Now(),
 		},
-		Buckets: v.Store, PurgeInterval: opts.upkeep,
+		Buckets: v.Store, PurgeInterval: opts.upkeep, MetaTimeout: opts.metaTimeout(),
 		AttrAge: max(1, min(opts.attrTimeout, time.Second)), // 0 would be the default
 		Logger:  c.log, Metrics: reg,
 	})
@@ -151,7 +151,7 @@ func (m *mounted) serveKernel(ctx context.Context, opts mountOptions, ready func
 	server, err := fuse.Mount(ctx, fuse.Options{
 		FS: m.fs, Dir: m.dir, Volume: m.v.Settings.Name, Source: reopenable(m.v.near.Address()), ReadOnly: opts.readOnly, NonEmpty: opts.nonEmpty, OnlyOwner: opts.onlyOwner, LocalLocks: opts.localLocks,
 		AttrTimeout: kernelTimeout(opts.attrTimeout), EntryTimeout: kernelTimeout(opts.entryTimeout), NegativeTimeout: opts.negativeTimeout,
-		ReadAheadBytes: int(opts.readAhead), Grace: opts.grace, Debug: opts.debugKernel, Logger: m.c.log, Metrics: m.reg,
+		ReadAheadBytes: int(opts.readAhead), Grace: opts.grace, MetaTimeout: opts.metaTimeout(), Debug: opts.debugKernel, Logger: m.c.log, Metrics: m.reg,
 	})
 	if err != nil {
 		return explainFuse(err)

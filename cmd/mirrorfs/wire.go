@@ -85,16 +85,31 @@ func explainMeta(err error, addr, password string) error {
 // openBucket opens a data address with everything that a client wants around it.
 // name tells buckets apart in metrics.
 func (c *cli) openBucket(ctx context.Context, addr, name string, reg prometheus.Registerer) (object.Store, error) {
-	return open.Store(ctx, addr, open.Options{Name: name, Retry: object.RetryOptions{Logger: c.log}, Metrics: reg})
+	return c.openBucketWithin(ctx, addr, name, 0, reg)
 }
+
+// openBucketWithin is openBucket, where requests are repeated for a time of one's own; 0 is the
+// default. An attempt gets no more than that either, beside what its bytes need.
+func (c *cli) openBucketWithin(ctx context.Context, addr, name string, timeout time.Duration, reg prometheus.Registerer) (object.Store, error) {
+	retry := object.RetryOptions{Logger: c.log, Total: timeout}
+	if timeout > 0 {
+		retry.AttemptBase = min(timeout, attemptTime)
+	}
+	return open.Store(ctx, addr, open.Options{Name: name, Retry: retry, Metrics: reg})
+}
+
+// attemptTime is what one request to a bucket may take, beside what its bytes need.
+const attemptTime = 10 * time.Second
 
 // volumeOptions say how a volume is used.
 type volumeOptions struct {
 	// MaxLag sends reads at a mirror to the source while it is further behind; 0
 	// never does.
 	MaxLag time.Duration
-	// ChangeTimeout bounds a change sent from a mirror; 0 is 10 s.
+	// ChangeTimeout bounds a change sent from a mirror, and half of it a question; 0 is 10 s.
 	ChangeTimeout time.Duration
+	// BucketTimeout is how long requests to buckets are repeated; 0 is a minute.
+	BucketTimeout time.Duration
 	// NearBucket and NearSite are of a site that has a bucket of its own, and META in
 	// common with the source.
 	NearBucket, NearSite string
@@ -174,7 +189,7 @@ func (c *cli) openVolume(ctx context.Context, addr string, opts volumeOptions) (
 	if v.bucket = v.Site.ID; v.Mirror && info.Mode == mirror.ModeDemand {
 		v.bucket = 0 // one that it had before takes nothing more
 	}
-	v.Store, err = c.openBuckets(ctx, v, keep, opts.Metrics)
+	v.Store, err = c.openBuckets(ctx, v, keep, opts)
 	return v, err
 }
 
@@ -183,10 +198,9 @@ const firstSite = 1
 
 // forwardingEngine reads near and sends changes to the source, wherever that is at the time.
 func (c *cli) forwardingEngine(near *redis.Engine, opts volumeOptions) (meta.Engine, error) {
-	const defaultTimeout = 10 * time.Second
 	timeout := opts.ChangeTimeout
 	if timeout == 0 {
-		timeout = defaultTimeout
+		timeout = sourceTimeout
 	}
 	return mirror.NewEngine(mirror.EngineOptions{
 		Near:  near,
@@ -207,6 +221,6 @@ func (c *cli) forwardingEngine(near *redis.Engine, opts volumeOptions) (meta.Eng
 			}
 			return e, nil
 		},
-		ChangeTimeout: timeout, MaxLag: opts.MaxLag, Logger: c.log, Metrics: opts.Metrics,
+		ChangeTimeout: timeout, ReadTimeout: timeout / 2, MaxLag: opts.MaxLag, Logger: c.log, Metrics: opts.Metrics,
 	})
 }

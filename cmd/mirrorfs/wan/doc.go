@@ -3,11 +3,12 @@
 // one, and can be cut and mended. The demo, the benchmark and the integration
 // tests put it between their sites.
 //
-// A cut link is a black hole, as a real one: nothing arrives, nobody is told, new
-// connections hang, and what was on its way arrives after the link is mended.
-// Reset is the other kind of failure: all connections end at once.
+// A cut link is a black hole, as a real one: nothing arrives, or nothing in one
+// direction, nobody is told, new connections hang, and what was on its way arrives
+// after the link is mended. Reset and Refuse are the other kind of failure: all
+// connections end at once, with Refuse new ones too.
 //
-// Lock order: Link.mu is the only lock and is held across no I/O.
+// Lock order: Link.mu and those of its gates are never held together, nor across I/O.
 //
 // It limits no bandwidth, loses and reorders nothing: TCP hides that from
 // programs except as delay.

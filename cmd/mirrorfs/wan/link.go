@@ -27,11 +27,45 @@ type Link struct {
 	fromTarget      atomic.Int64 // bytes
 	wg              sync.WaitGroup
 
-	mu     sync.Mutex
-	conns  map[net.Conn]struct{}
-	open   chan struct{} // closed while the link is whole
-	cut    bool
-	closed bool
+	there, back gate // of bytes to the target and from it
+
+	mu      sync.Mutex
+	conns   map[net.Conn]struct{}
+	refuses bool
+	closed  bool
+}
+
+// gate holds up one direction while it is shut.
+type gate struct {
+	mu   sync.Mutex
+	shut chan struct{} // closed when it opens; nil while it is open
+}
+
+// pass waits until the gate is open.
+func (g *gate) pass() {
+	g.mu.Lock()
+	shut := g.shut
+	g.mu.Unlock()
+	if shut != nil {
+		<-shut
+	}
+}
+
+func (g *gate) close() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.shut == nil {
+		g.shut = make(chan struct{})
+	}
+}
+
+func (g *gate) open() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.shut != nil {
+		close(g.shut)
+		g.shut = nil
+	}
 }
 
 // Listen starts a link to an address of a network as net.Dial knows them ("tcp",
@@ -42,8 +76,7 @@ func Listen(ctx context.Context, network, target string, rtt time.Duration) (*Li
 	if err != nil {
 		return nil, fmt.Errorf("link to %s: %w", target, err)
 	}
-	l := &Link{listener: listener, network: network, target: target, conns: map[net.Conn]struct{}{}, open: make(chan struct{})}
-	close(l.open)
+	l := &Link{listener: listener, network: network, target: target, conns: map[net.Conn]struct{}{}}
 	l.rtt.Store(int64(rtt))
 	l.wg.Go(l.accept)
 	return l, nil
@@ -58,23 +91,34 @@ func (l *Link) SetRTT(rtt time.Duration) { l.rtt.Store(int64(rtt)) }
 // Bytes tells how many bytes were carried to the target and from it.
 func (l *Link) Bytes() (to, from int64) { return l.toTarget.Load(), l.fromTarget.Load() }
 
-// Cut makes the link a black hole until Mend.
+// Cut makes the link a black hole until Mend: connections stay, and nothing arrives.
 func (l *Link) Cut() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if !l.cut && !l.closed {
-		l.cut, l.open = true, make(chan struct{})
-	}
+	l.CutThere()
+	l.CutBack()
 }
 
-// Mend undoes Cut. What waited goes on.
+// CutThere makes it a black hole for what goes to the target only.
+func (l *Link) CutThere() { l.there.close() }
+
+// CutBack makes it a black hole for what comes from the target only.
+func (l *Link) CutBack() { l.back.close() }
+
+// Refuse ends every connection, and every new one at once, until Mend: the way is there, and who is at
+// its end is not.
+func (l *Link) Refuse() {
+	l.mu.Lock()
+	l.refuses = true
+	l.mu.Unlock()
+	l.Reset()
+}
+
+// Mend undoes the cuts. What waited goes on.
 func (l *Link) Mend() {
 	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.cut {
-		l.cut = false
-		close(l.open)
-	}
+	l.refuses = false
+	l.mu.Unlock()
+	l.there.open()
+	l.back.open()
 }
 
 // Reset ends every connection at once; new ones may come.
@@ -110,11 +154,11 @@ func (l *Link) accept() {
 	}
 }
 
-// track notes a connection for Reset; false when the link is closed.
+// track notes a connection for Reset; false when the link is closed, or refuses it.
 func (l *Link) track(c net.Conn) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.closed {
+	if l.closed || l.refuses {
 		_ = c.Close()
 		return false
 	}
@@ -129,27 +173,21 @@ func (l *Link) drop(c net.Conn) {
 	_ = c.Close()
 }
 
-// gate is closed when the link is whole.
-func (l *Link) gate() <-chan struct{} {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.open
-}
-
 // carry runs one connection to its end.
 func (l *Link) carry(client net.Conn) {
 	defer l.drop(client)
 	// The handshake of TCP takes a round trip.
 	wait(time.Now().Add(time.Duration(l.rtt.Load())))
-	<-l.gate()
+	l.there.pass()
+	l.back.pass()
 	target, err := net.Dial(l.network, l.target)
 	if err != nil || !l.track(target) {
 		return
 	}
 	defer l.drop(target)
 	var wg sync.WaitGroup
-	wg.Go(func() { l.pump(target, client, &l.toTarget) })
-	wg.Go(func() { l.pump(client, target, &l.fromTarget) })
+	wg.Go(func() { l.pump(target, client, &l.there, &l.toTarget) })
+	wg.Go(func() { l.pump(client, target, &l.back, &l.fromTarget) })
 	wg.Wait()
 }
 
@@ -161,29 +199,29 @@ type piece struct {
 
 // pump carries one direction until the end of src, and then ends that direction
 // of dst. When dst fails, both connections end.
-func (l *Link) pump(dst, src net.Conn, carried *atomic.Int64) {
-	way := make(chan piece, maxPieces)
+func (l *Link) pump(dst, src net.Conn, way *gate, carried *atomic.Int64) {
+	pieces := make(chan piece, maxPieces)
 	go func() {
-		defer close(way)
+		defer close(pieces)
 		for {
 			buf := make([]byte, pieceBytes)
 			n, err := src.Read(buf)
 			if n > 0 {
-				way <- piece{data: buf[:n], due: time.Now().Add(time.Duration(l.rtt.Load()) / 2)}
+				pieces <- piece{data: buf[:n], due: time.Now().Add(time.Duration(l.rtt.Load()) / 2)}
 			}
 			if err != nil {
 				return
 			}
 		}
 	}()
-	for p := range way {
+	for p := range pieces {
 		wait(p.due)
-		<-l.gate()
+		way.pass()
 		n, err := dst.Write(p.data)
 		carried.Add(int64(n))
 		if err != nil {
-			_ = src.Close() // ends the reader; what is on its way is lost
-			for range way { // so that the reader sees the end
+			_ = src.Close()    // ends the reader; what is on its way is lost
+			for range pieces { // so that the reader sees the end
 			}
 			return
 		}
