@@ -54,7 +54,9 @@ func (b *siteBuckets) own(ctx context.Context, v meta.Volume) (map[uint8]object.
 		if site.Bucket == "" {
 			continue
 		}
-		s, err := b.get(site.Bucket, func() (object.Store, error) { return b.c.openBucketWithin(ctx, site.Bucket, site.Name, b.timeout, b.reg) })
+		s, err := b.get(site.Bucket, func() (object.Store, error) {
+			return b.c.openBucketWithin(ctx, site.Bucket, site.Name, b.timeout, b.reg)
+		})
 		if err != nil {
 			return nil, fmt.Errorf("bucket of site %s: %w", site.Name, err)
 		}
