@@ -88,7 +88,9 @@ func TestFollowingThroughARelay(t *testing.T) {
 	s.add(t)
 	follow := func(name string, opts redis.Options, w *wire) int64 {
 		s.through(opts)
-		stop := start(t, s.config(t))
+		cfg := s.config(t)
+		cfg.TailWait, cfg.ReportInterval, cfg.CallTimeout = time.Second, time.Second, patience // little is said besides records
+		stop := start(t, cfg)
 		s.wait(t)
 		before := w.in.Load()
 		d := change(t, e, dir(meta.RootIno, name)).Node.Ino

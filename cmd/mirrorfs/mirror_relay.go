@@ -30,7 +30,7 @@ func newMirrorRelayCommand(c *cli) *cobra.Command {
 		Short: "Compress what runners of mirrors read from a source, in the foreground",
 		Long: `relay stands at the source's site, beside its Redis at SOURCE_META, and passes the
 connections of runners on to it: what crosses the link between the sites is then a
-stream of zstd, about a fifth of what Redis sends. It keeps nothing and knows no password; who passes
+stream of zstd, about a quarter of what Redis sends. It keeps nothing and knows no password; who passes
 it still logs in at Redis. Several may run; when none answers, runners go to the source
 directly, if they can reach it.
 
