@@ -20,15 +20,13 @@ const drainTimeout = 5 * time.Minute
 // mirrorSetOptions are the flags of mirror set.
 type mirrorSetOptions struct {
 	mode, bucket, subtree string
+	source, relay, feed   string
 	bandwidth             byteSize
 	timeout               time.Duration
 }
 
 func newMirrorSetCommand(c *cli) *cobra.Command {
 	opts := mirrorSetOptions{timeout: drainTimeout}
-	source := ""
-	relay := ""
-	feed := feedOptions{}
 	cmd := &cobra.Command{
 		Use:   "set MIRROR_META",
 		Short: "Change which data a mirror holds, or what it follows",
@@ -55,50 +53,54 @@ relay). When that does not answer it goes to the source directly.`,
   mirrorfs mirror set redis://redis.c.example/0 --source redis://redis.b.example/0
   mirrorfs mirror set redis://redis.c.example/0 --feed none`,
 		Args: exactArgs("MIRROR_META"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			set := mirror.SetOptions{Mode: opts.mode, Bucket: opts.bucket}
-			if cmd.Flags().Changed("subtree") {
-				set.Subtree = &opts.subtree
-			}
-			if cmd.Flags().Changed("bandwidth") {
-				bandwidth := int64(opts.bandwidth)
-				set.Bandwidth = &bandwidth
-			}
-			if cmd.Flags().Changed("relay") {
-				if relay == relayNone {
-					relay = ""
-				}
-				set.Relay = &relay
-			}
-			if source != "" {
-				if err := c.mirrorSetSource(cmd.Context(), args[0], source); err != nil {
-					return err
-				}
-			}
-			if feed.timeout = opts.timeout; feed.address != "" {
-				if err := c.mirrorSetFeed(cmd.Context(), args[0], feed); err != nil {
-					return err
-				}
-			}
-			if set == (mirror.SetOptions{}) {
-				if source != "" || feed.address != "" {
-					return nil
-				}
-				return usagef("%s: nothing to set: give --data, --bucket, --subtree, --bandwidth, --relay, --source or --feed", cmd.CommandPath())
-			}
-			return c.mirrorSet(cmd.Context(), args[0], set, opts.timeout)
-		},
+		RunE: func(cmd *cobra.Command, args []string) error { return c.mirrorSetAll(cmd, args[0], opts) },
 	}
 	f := cmd.Flags()
-	f.StringVar(&source, "source", "", "metadata address of the source, as the mirror's site reaches it")
-	f.StringVar(&relay, "relay", "", "address of a relay (mirror relay) that leads to the source, host:port or tls://host:port, or none")
-	f.StringVar(&feed.address, "feed", "", "metadata address of another mirror, as this one reaches it, to follow; none is the source")
+	f.StringVar(&opts.source, "source", "", "metadata address of the source, as the mirror's site reaches it")
+	f.StringVar(&opts.relay, "relay", "", "address of a relay (mirror relay) that leads to the source, host:port or tls://host:port, or none")
+	f.StringVar(&opts.feed, "feed", "", "metadata address of another mirror, as this one reaches it, to follow; none is the source")
 	f.StringVar(&opts.mode, "data", "", "which data the mirror holds: demand, keep or full")
 	f.StringVar(&opts.bucket, "bucket", "", "the mirror's own bucket, if it has none yet")
 	f.StringVar(&opts.subtree, "subtree", "", "with full: copy only data below this directory; empty is everything")
 	f.Var(&opts.bandwidth, "bandwidth", "most bytes of data a second that the runner copies; 0 is no limit")
 	f.DurationVar(&opts.timeout, "timeout", opts.timeout, "longest wait for data that is being copied, and for --feed")
 	return cmd
+}
+
+// mirrorSetAll sets what was given.
+func (c *cli) mirrorSetAll(cmd *cobra.Command, addr string, opts mirrorSetOptions) error {
+	ctx, given := cmd.Context(), cmd.Flags().Changed
+	set := mirror.SetOptions{Mode: opts.mode, Bucket: opts.bucket}
+	if given("subtree") {
+		set.Subtree = &opts.subtree
+	}
+	if given("bandwidth") {
+		bandwidth := int64(opts.bandwidth)
+		set.Bandwidth = &bandwidth
+	}
+	if given("relay") {
+		if opts.relay == relayNone {
+			opts.relay = ""
+		}
+		set.Relay = &opts.relay
+	}
+	if opts.source != "" {
+		if err := c.mirrorSetSource(ctx, addr, opts.source); err != nil {
+			return err
+		}
+	}
+	if opts.feed != "" {
+		if err := c.mirrorSetFeed(ctx, addr, feedOptions{address: opts.feed, timeout: opts.timeout}); err != nil {
+			return err
+		}
+	}
+	switch {
+	case set != (mirror.SetOptions{}):
+		return c.mirrorSet(ctx, addr, set, opts.timeout)
+	case opts.source == "" && opts.feed == "":
+		return usagef("%s: nothing to set: give --data, --bucket, --subtree, --bandwidth, --relay, --source or --feed", cmd.CommandPath())
+	}
+	return nil
 }
 
 func (c *cli) mirrorSet(ctx context.Context, addr string, opts mirror.SetOptions, timeout time.Duration) (err error) {
