@@ -55,7 +55,7 @@ func (c *resetConn) Write(p []byte) (int, error) {
 		}
 	}
 	c.r.resets.Add(1)
-	return len(p), c.Conn.Close() // who waits for the answer is told
+	return len(p), c.Close() // who waits for the answer is told
 }
 
 // Changes that a mirror forwards are made exactly once each, although connections are reset when one

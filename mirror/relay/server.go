@@ -130,7 +130,7 @@ func (s *server) meet(ctx context.Context, c net.Conn) (net.Conn, error) {
 		_, _ = c.Write(append(answer, why...))
 		return nil, err
 	}
-	if _, err := c.Write(answer); err == nil {
+	if _, err = c.Write(answer); err == nil {
 		err = c.SetDeadline(time.Time{})
 	}
 	if err != nil {
