@@ -300,7 +300,7 @@ func TestPromise11PromotionsAtOnce(t *testing.T) {
 	errs := make([]error, 6)
 	var all sync.WaitGroup
 	for i := range errs {
-		site, address := mirror.Site(s.near), nearAddress
+		site, address := s.near, nearAddress
 		if i%2 == 1 {
 			site, address = s.third, "redis://third/0"
 		}
@@ -316,7 +316,7 @@ func TestPromise11PromotionsAtOnce(t *testing.T) {
 		}
 	}
 	for i, err := range errs {
-		site := mirror.Site(s.near)
+		site := s.near
 		if i%2 == 1 {
 			site = s.third
 		}
