@@ -12,6 +12,7 @@ FUZZTIME ?= 30s
 # The linter's cache names files by path and outlives a checkout: each has its own.
 export GOLANGCI_LINT_CACHE := $(TOOLS)/cache
 ROUNDS ?= 10
+CRASHES ?= 3000
 
 .PHONY: help build install demo test check bench stress chaos clean deps tools fmt
 
@@ -59,7 +60,8 @@ stress: ## random tests again and again with new seeds, then every fuzz target
 	MIRRORFS_LONG=1 $(GO) test -race -count=$(ROUNDS) -timeout 3h ./meta/... ./object/... ./chunk/... ./vfs ./mirror/...
 	MIRRORFS_LONG=1 $(GO) test -count=$(ROUNDS) -timeout 3h -run TestBytes ./vfs/vfstest ./vfs/fuse
 	$(GO) test -count=$(ROUNDS) -timeout 3h ./integration/...
-	MIRRORFS_LONG=1 $(GO) test -count=1 -timeout 12h ./integration/...
+	MIRRORFS_LONG=1 $(GO) test -count=1 -timeout 12h -skip '^TestCrashes$$' ./integration/...
+	MIRRORFS_ROUNDS=$(CRASHES) $(GO) test -count=1 -timeout 24h -run '^TestCrashes$$' ./integration
 	@for p in $$($(GO) list ./...); do \
 	  for f in $$($(GO) test -list '^Fuzz' $$p | grep '^Fuzz'); do \
 	    echo "fuzz $$p $$f"; $(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) $$p || exit 1; \

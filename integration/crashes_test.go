@@ -78,9 +78,6 @@ func (s *crashSites) crash(part int) string {
 // happened or not, as a whole.
 func TestCrashes(t *testing.T) {
 	rounds := 6
-	if long() {
-		rounds = 1000
-	}
 	if n := os.Getenv("MIRRORFS_ROUNDS"); n != "" {
 		var err error
 		rounds, err = strconv.Atoi(n)

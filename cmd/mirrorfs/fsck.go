@@ -35,8 +35,8 @@ bucket with its length. With --deep it reads the blocks and checks their checksu
 With --repair it mends what can be mended without guessing: counts, references, flags;
 and what no path leads to gets a name in /lost+found. Repairs are changes like any
 other, at the source, and mirrors follow. It tells the rest by path. It exits with 0
-when nothing is wrong in the end, with 1 otherwise. It needs some 400 bytes of memory
-for each file.`,
+when nothing is wrong in the end, with 1 otherwise. It needs some 1,400 bytes of memory
+for each file, and some 800 with --meta-only.`,
 		Example: "  mirrorfs fsck redis://10.0.0.5/0\n  mirrorfs fsck redis://10.0.0.5/0 --deep --json\n  mirrorfs fsck redis://10.0.0.5/0 --repair",
 		Args:    exactArgs("META"),
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -20,10 +20,9 @@ type badSlice struct {
 // fsckBlocks looks for the blocks of all slices that are in use, each in the bucket of its
 // home first and then wherever a mount would look.
 func (c *cli) fsckBlocks(ctx context.Context, v *volume, opts fsckOptions, bar *progress, r *fsck.Report) error {
-	byHome, owners, total := map[uint8][]chunk.SliceRef{}, map[uint64]meta.Ino{}, 0
-	r.EachSlice(func(s meta.Slice, owner meta.Ino) bool {
+	byHome, total := map[uint8][]chunk.SliceRef{}, 0
+	r.EachSlice(func(s meta.Slice) bool {
 		byHome[s.Home] = append(byHome[s.Home], chunk.SliceRef{Slice: s.ID, Home: s.Home, Size: s.Size})
-		owners[s.ID] = owner
 		total++
 		return true
 	})
@@ -40,7 +39,7 @@ func (c *cli) fsckBlocks(ctx context.Context, v *volume, opts fsckOptions, bar *
 		}
 		done += len(slices)
 	}
-	return tellBad(ctx, v, r, bad, owners)
+	return tellBad(ctx, v, r, bad)
 }
 
 func (c *cli) auditHome(ctx context.Context, v *volume, home uint8, slices []chunk.SliceRef, opts chunk.AuditOptions, deep bool) (err error) {
@@ -67,7 +66,7 @@ func (c *cli) auditHome(ctx context.Context, v *volume, home uint8, slices []chu
 }
 
 // tellBad adds to a report what is still in use of the slices that are not all there.
-func tellBad(ctx context.Context, v *volume, r *fsck.Report, bad []badSlice, owners map[uint64]meta.Ino) error {
+func tellBad(ctx context.Context, v *volume, r *fsck.Report, bad []badSlice) error {
 	for len(bad) > 0 {
 		some := bad[:min(len(bad), meta.MaxKnown)]
 		bad = bad[len(some):]
@@ -81,7 +80,7 @@ func tellBad(ctx context.Context, v *volume, r *fsck.Report, bad []badSlice, own
 		}
 		for i := range some {
 			if known[i] { // the others were deleted since the metadata were read
-				r.Add(some[i].Slice, owners[some[i].Slice], problemOf(some[i].err))
+				r.Add(some[i].Slice, r.Owner(some[i].Slice), problemOf(some[i].err))
 			}
 		}
 	}

@@ -26,11 +26,10 @@ func (c *cli) verifyOwn(ctx context.Context, v *volume, opts verifyOptions, bar 
 	}
 	defer func() { err = errors.Join(err, bucket.Close()) }()
 	var wanted []chunk.SliceRef
-	owners := map[uint64]meta.Ino{}
-	r.EachSlice(func(s meta.Slice, owner meta.Ino) bool {
+	r.EachSlice(func(s meta.Slice) bool {
 		_, borrowed := v.Settings.Origins[s.Home]
-		if !borrowed && !p.Later[s.ID] && inSubtree(p.Subtree, func() string { return r.Path(owner) }) {
-			wanted, owners[s.ID] = append(wanted, chunk.SliceRef{Slice: s.ID, Home: s.Home, Size: s.Size}), owner
+		if !borrowed && !p.Later[s.ID] && inSubtree(p.Subtree, func() string { return r.Path(r.Owner(s.ID)) }) {
+			wanted = append(wanted, chunk.SliceRef{Slice: s.ID, Home: s.Home, Size: s.Size})
 		}
 		return true
 	})
@@ -54,7 +53,7 @@ func (c *cli) verifyOwn(ctx context.Context, v *volume, opts verifyOptions, bar 
 	} else if err := chunk.Audit(ctx, bucket, bucket, wanted, audit); err != nil {
 		return fmt.Errorf("bucket of site %s: %w", site.Name, err)
 	}
-	return tellBad(ctx, v, r, bad, owners)
+	return tellBad(ctx, v, r, bad)
 }
 
 // inSubtree reports whether a path is that of a directory, or below it.

@@ -26,7 +26,7 @@ type Source interface {
 
 // Options are for all of this package. The zero value works.
 type Options struct {
-	// Rows bounds one question of a scan; default 2000.
+	// Rows bounds one question of a scan; default 1000.
 	Rows int
 	// Records bounds one question for the log; default 1000.
 	Records int
@@ -46,7 +46,7 @@ type Options struct {
 
 func (o *Options) setDefaults() {
 	if o.Rows <= 0 {
-		o.Rows = 2000
+		o.Rows = 1000
 	}
 	if o.Records <= 0 {
 		o.Records = 1000

@@ -18,5 +18,5 @@
 // # What it is not
 //
 // It reads no data: whether the blocks of the slices it found are there is for
-// whoever knows buckets. It needs memory for all rows, some 400 bytes a file.
+// whoever knows buckets. It needs memory for all rows, some 800 bytes a file.
 package fsck

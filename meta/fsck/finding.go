@@ -78,10 +78,13 @@ func (r *Report) Clean() bool {
 	return true
 }
 
+// Owner gives one of the files that use a slice, 0 when none does.
+func (r *Report) Owner(slice uint64) meta.Ino { return r.checker.t.slices[slice].owner }
+
 // EachSlice calls each for every slice that is in use, in no order, until it returns false.
-func (r *Report) EachSlice(each func(s meta.Slice, owner meta.Ino) bool) {
+func (r *Report) EachSlice(each func(s meta.Slice) bool) {
 	for id, u := range r.checker.t.slices {
-		if !each(meta.Slice{ID: id, Home: u.home, Size: u.size}, u.owner) {
+		if !each(meta.Slice{ID: id, Home: u.home, Size: u.size}) {
 			return
 		}
 	}

@@ -55,10 +55,10 @@ func TestSoundVolume(t *testing.T) {
 		t.Errorf("%d inodes, %d names, %d slices, findings %v", r.Inodes, r.Names, r.Slices, r.Findings)
 	}
 	n := 0
-	r.EachSlice(func(s meta.Slice, owner meta.Ino) bool {
+	r.EachSlice(func(s meta.Slice) bool {
 		n++
-		if s.Size != 5000 || s.Home != 1 || r.Path(owner) == "" {
-			t.Errorf("slice %+v of %q", s, r.Path(owner))
+		if path := r.Path(r.Owner(s.ID)); s.Size != 5000 || s.Home != 1 || path == "" {
+			t.Errorf("slice %+v of %q", s, path)
 		}
 		return n < 3
 	})
