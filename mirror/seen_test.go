@@ -136,7 +136,7 @@ func TestPromise06PositionsAreHandedOn(t *testing.T) {
 		t.Cleanup(func() { _ = mirrors[i].Close() })
 		session(t, mirrors[i])
 	}
-	baton, size := meta.Position{}, uint64(0)
+	baton, size := mustState(t, w.source).Position, uint64(0)
 	for range 300 {
 		who := rng.IntN(3)
 		e := source
