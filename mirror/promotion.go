@@ -195,6 +195,10 @@ func (p *promotion) takeOver(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		if here.Role == meta.RoleSource { // another promotion of this site came first
+			p.res.Already, p.res.Position = true, here.Position
+			return nil
+		}
 		v, err := p.site.Volume(ctx)
 		if err != nil {
 			return err
