@@ -54,27 +54,35 @@ type localReader interface {
 	Local(ctx context.Context) (map[string]string, error)
 }
 
+// fenceTries is how often a fence is tried against others who are fencing the same source.
+const fenceTries = 3
+
 // fence makes a source refuse changes in favour of a site. A fence of the same site stays
 // as it is; another's only gives way to force.
 func fence(ctx context.Context, source Site, f Fence, force bool) (note string, at meta.State, err error) {
-	seen, old, err := FenceOf(ctx, source)
-	if err != nil && !force {
-		return "", at, err
+	for tries := 1; ; tries++ {
+		seen, old, err := FenceOf(ctx, source)
+		if err != nil && !force {
+			return "", at, err
+		}
+		switch {
+		case seen == "":
+		case err == nil && old.Site == f.Site && old.Name == f.Name && old.Address == f.Address:
+			at, err = source.Fence(ctx, seen, seen)
+			return seen, at, err
+		case !force:
+			return "", at, fmt.Errorf("the source is %s already", &old)
+		}
+		text, err := json.Marshal(f)
+		if err != nil {
+			return "", at, err
+		}
+		at, err = source.Fence(ctx, string(text), seen)
+		if !errors.Is(err, meta.ErrFenced) || tries == fenceTries {
+			return string(text), at, err
+		}
+		// Somebody fenced it since the look, perhaps for the same site.
 	}
-	switch {
-	case seen == "":
-	case err == nil && old.Site == f.Site && old.Name == f.Name && old.Address == f.Address:
-		at, err = source.Fence(ctx, seen, seen)
-		return seen, at, err
-	case !force:
-		return "", at, fmt.Errorf("the source is %s already", &old)
-	}
-	text, err := json.Marshal(f)
-	if err != nil {
-		return "", at, err
-	}
-	at, err = source.Fence(ctx, string(text), seen)
-	return string(text), at, err
 }
 
 // Whereabouts tells where the source of a volume is, as a site knows.

@@ -296,7 +296,7 @@ func TestPromise11PromotionsAtOnce(t *testing.T) {
 	start(t, s.thirdConfig(t))
 	writer.run(t, 100)
 	s.wait(t)
-	until(t, "the third has it", func() bool { return mustState(t, s.third).Position == mustState(t, s.source).Position })
+	s.thirdHasAll(t)
 	errs := make([]error, 6)
 	var all sync.WaitGroup
 	for i := range errs {

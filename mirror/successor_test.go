@@ -38,6 +38,15 @@ func (s *threeSites) at(address string) (mirror.Site, error) {
 	return nil, fmt.Errorf("%q: %w", address, errDead)
 }
 
+// thirdHasAll waits until the third site is a whole mirror of what the source is now.
+func (s *threeSites) thirdHasAll(t *testing.T) {
+	t.Helper()
+	until(t, "the third has it", func() bool {
+		third := mustState(t, s.third)
+		return third.Role == meta.RoleMirror && third.Position == mustState(t, s.source).Position
+	})
+}
+
 // thirdConfig is that of the other mirror's runner, which goes by what its site knows.
 func (s *threeSites) thirdConfig(t testing.TB) mirror.Config {
 	cfg := s.config(t)
@@ -114,7 +123,7 @@ func TestPromise11MirrorAheadOfThePromotion(t *testing.T) {
 	s.wait(t)
 	stop()
 	change(t, e, file(meta.RootIno, "lost"))
-	until(t, "the third has it", func() bool { return mustState(t, s.third).Position == mustState(t, s.source).Position })
+	s.thirdHasAll(t)
 	s.promote(t, mirror.PromoteOptions{Dial: deadDialer, Force: true})
 	session(t, s.near)
 	if info, err := mirror.SetSource(t.Context(), s.near, s.third, nearAddress); err != nil || info.SourceSite != 2 {
