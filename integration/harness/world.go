@@ -11,7 +11,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -209,7 +208,7 @@ func (w *World) Link(meta string, rtt time.Duration) (*wan.Link, string) {
 type Result struct {
 	Code           int
 	Stdout, Stderr string
-	MaxMemory      int64 // bytes, resident at most
+	MaxMemory      int64 // bytes, the most that was seen resident
 }
 
 // Try runs mirrorfs to its end, whatever that is.
@@ -220,16 +219,22 @@ func (w *World) Try(args ...string) Result {
 	var stdout, stderr bytes.Buffer
 	cmd := w.command(ctx, args)
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	err := cmd.Run()
+	err, peak := cmd.Start(), int64(0)
+	if err == nil {
+		ended, watched := make(chan struct{}), make(chan struct{})
+		go func() {
+			defer close(watched)
+			peak = peakMemory(cmd.Process.Pid, ended)
+		}()
+		err = cmd.Wait()
+		close(ended)
+		<-watched
+	}
 	var exit *exec.ExitError
 	if err != nil && !errors.As(err, &exit) {
 		w.t.Fatalf("mirrorfs %s: %v", strings.Join(args, " "), err)
 	}
-	r := Result{Code: cmd.ProcessState.ExitCode(), Stdout: stdout.String(), Stderr: stderr.String()}
-	if usage, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage); ok {
-		r.MaxMemory = usage.Maxrss << 10
-	}
-	return r
+	return Result{Code: cmd.ProcessState.ExitCode(), Stdout: stdout.String(), Stderr: stderr.String(), MaxMemory: peak}
 }
 
 // Run runs mirrorfs to its end, which must be success, and returns its stdout.
