@@ -25,6 +25,9 @@ const everyday = 104879
 func TestChaos(t *testing.T) {
 	runs, most := 1, limits{rounds: 1, acts: 3, longest: 1500 * time.Millisecond}
 	long := os.Getenv("MIRRORFS_LONG")
+	if long == "" && os.Getenv("MIRRORFS_SEED") == "" && os.Getenv("MIRRORFS_ROUNDS") == "" {
+		t.Skip("set MIRRORFS_LONG, MIRRORFS_ROUNDS or MIRRORFS_SEED: docs/testing.md says why")
+	}
 	if long != "" {
 		runs, most = 20, limits{rounds: 6, acts: 6, longest: 15 * time.Second}
 	}
