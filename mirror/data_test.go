@@ -404,3 +404,52 @@ func TestPromise10DeletesInEveryBucket(t *testing.T) {
 		t.Errorf("%d copies are left", n)
 	}
 }
+
+// A bucket that does not answer is asked once a minute, and holds up no deletion elsewhere.
+func TestDeletionsGoOnWithoutABucket(t *testing.T) {
+	one, two := newBucket("one"), newBucket("two")
+	now := time.Unix(0, 0)
+	var asked atomic.Int64
+	counted := &countedDeletes{Store: two, n: &asked}
+	s := mustStore(t, mirror.StoreOptions{
+		Homes: map[uint8]object.Store{1: one, 2: counted}, Source: 1, Now: func() time.Time { return now },
+	})
+	two.down.Store(true)
+	for i := range 100 {
+		key := fmt.Sprintf("data/%d/0a/10-%d", 1+i%2, i)
+		put(t, one.Store, key, "x")
+		if err := s.Delete(t.Context(), key); !errors.Is(err, object.ErrPartial) || !strings.Contains(err.Error(), "site 2") {
+			t.Fatalf("%s: %v", key, err)
+		}
+		now = now.Add(time.Second)
+	}
+	if n := len(one.keys(t)); n != 0 {
+		t.Errorf("%d objects are left in the bucket that answers", n)
+	}
+	if n := asked.Load(); n != 2 {
+		t.Errorf("the other one was asked %d times in 100 s", n)
+	}
+	two.down.Store(false)
+	now = now.Add(time.Minute)
+	for i := range 3 {
+		if err := s.Delete(t.Context(), fmt.Sprintf("data/2/0a/10-%d", i)); err != nil {
+			t.Error(err)
+		}
+	}
+	one.down.Store(true)
+	two.down.Store(true)
+	if err := s.Delete(t.Context(), "data/2/0a/10-0"); err == nil || errors.Is(err, object.ErrPartial) {
+		t.Errorf("when no bucket answers: %v", err)
+	}
+}
+
+// countedDeletes counts deletions.
+type countedDeletes struct {
+	object.Store
+	n *atomic.Int64
+}
+
+func (c *countedDeletes) Delete(ctx context.Context, key string) error {
+	c.n.Add(1)
+	return c.Store.Delete(ctx, key)
+}

@@ -81,6 +81,13 @@ func (b *bucket) PutIfAbsent(ctx context.Context, key string, data []byte) error
 	return b.Store.PutIfAbsent(ctx, key, data)
 }
 
+func (b *bucket) Delete(ctx context.Context, key string) error {
+	if b.down.Load() {
+		return errDown
+	}
+	return b.Store.Delete(ctx, key)
+}
+
 // keys lists a bucket's blocks.
 func (b *bucket) keys(t testing.TB) []string {
 	t.Helper()

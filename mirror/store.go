@@ -55,6 +55,7 @@ type Store struct {
 	layout  atomic.Pointer[layout]
 	metrics *storeMetrics
 	keep    *keeper // nil: nothing is kept
+	quiet   quietBuckets
 
 	mu     sync.Mutex // held while Sites is asked
 	asked  time.Time
@@ -261,21 +262,6 @@ func (s *Store) Head(ctx context.Context, key string) (object.Info, error) {
 		}
 	}
 	return object.Info{}, f.err()
-}
-
-// Delete removes the object from every bucket there is: one that was missed would keep
-// it for ever. So it fails when the sites cannot be asked.
-func (s *Store) Delete(ctx context.Context, key string) error {
-	if err := s.refresh(ctx, sitesAgeDelete); err != nil {
-		return err
-	}
-	var errs []error
-	for _, p := range s.places(key) {
-		if err := p.store.Delete(ctx, key); err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", p.name, err))
-		}
-	}
-	return errors.Join(errs...)
 }
 
 // List lists the bucket of the prefix's home, or of the source when the prefix

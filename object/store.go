@@ -34,6 +34,9 @@ var (
 	// ErrChanged: the object was replaced while its body was read, and what is left
 	// of it is gone. Beginning anew gives the new one.
 	ErrChanged = errors.New("object changed during the read")
+	// ErrPartial: of several buckets, one of which at least did not answer, those that did have done
+	// what was asked.
+	ErrPartial = errors.New("not done in every bucket")
 )
 
 // Info describes an object.

@@ -36,11 +36,12 @@ func (m reclaiming) Change(ctx context.Context, c meta.Change) (meta.Result, err
 
 // reclaim purges orphans whose time is up, and deletes the blocks of slices that
 // nobody needs any more, as far as no other client is at it.
-func (fs *FS) reclaim(ctx context.Context, purger meta.Purger) error {
+func (fs *FS) reclaim(ctx context.Context, purger meta.Purger, later *reclaim.Postponed) error {
 	freed, ok := meta.AsReclaimer(fs.engine)
+	later.Claims, _ = freed.(meta.Claims)
 	r, err := reclaim.New(reclaim.Options{
 		Meta: reclaiming{Engine: fs.engine, Purger: purger, Reclaimer: freed, fs: fs}, Blocks: fs.opts.Buckets,
-		Yield: true, Rate: fs.opts.ReclaimRate, Now: fs.opts.Now, Logger: fs.log,
+		Yield: true, Postponed: later, Rate: fs.opts.ReclaimRate, Now: fs.opts.Now, Logger: fs.log,
 	})
 	if err != nil {
 		return err
@@ -67,11 +68,12 @@ func (fs *FS) reclaims(ctx context.Context) {
 	if !ok {
 		return
 	}
+	later := &reclaim.Postponed{}
 	for pause(ctx, fs.opts.PurgeInterval/2+rand.N(fs.opts.PurgeInterval)) {
 		if fs.session.era.Load() == 0 {
 			continue
 		}
-		if err := fs.reclaim(ctx, purger); err != nil && ctx.Err() == nil {
+		if err := fs.reclaim(ctx, purger, later); err != nil && ctx.Err() == nil {
 			fs.log.WarnContext(ctx, "space could not be given back", errAttr(err))
 		}
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"mirrorfs/object"
 	"mirrorfs/vfs/reclaim"
 )
 
@@ -88,8 +89,8 @@ func (c *cli) gc(ctx context.Context, addr string, opts gcOptions) error {
 			return err
 		}
 		err = errors.Join(r.Orphans(ctx), r.Freed(ctx))
-		if err == nil && !opts.noList {
-			err = c.gcBuckets(ctx, v, r, opts.minAge)
+		if (err == nil || errors.Is(err, object.ErrPartial)) && !opts.noList {
+			err = errors.Join(err, c.gcBuckets(ctx, v, r, opts.minAge))
 		}
 		p.done()
 		result := gcResult{Delete: opts.delete, Listed: !opts.noList, Report: r.Report()}
@@ -97,23 +98,26 @@ func (c *cli) gc(ctx context.Context, addr string, opts gcOptions) error {
 	})
 }
 
-// gcBuckets looks for leaked blocks in the bucket of each site.
-func (c *cli) gcBuckets(ctx context.Context, v *volume, r *reclaim.Reclaimer, age time.Duration) (err error) {
+// gcBuckets looks for leaked blocks in the bucket of each site that answers.
+func (c *cli) gcBuckets(ctx context.Context, v *volume, r *reclaim.Reclaimer, age time.Duration) error {
+	var errs []error
 	for _, id := range slices.Sorted(maps.Keys(v.Settings.Sites)) {
 		site := v.Settings.Sites[id]
 		if site.Bucket == "" {
 			continue
 		}
-		bucket, openErr := c.openBucket(ctx, site.Bucket, site.Name, nil)
-		if openErr != nil {
-			return fmt.Errorf("bucket of site %s: %w", site.Name, openErr)
+		bucket, err := c.openBucket(ctx, site.Bucket, site.Name, nil)
+		if err == nil {
+			err = errors.Join(r.Leaked(ctx, bucket, age), bucket.Close())
 		}
-		err = errors.Join(r.Leaked(ctx, bucket, age), bucket.Close())
-		if err != nil {
+		if errors.Is(err, reclaim.ErrMirrorAstray) {
 			return err
 		}
+		if err != nil {
+			errs = append(errs, fmt.Errorf("bucket of site %s: %w", site.Name, err))
+		}
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 func (r *gcResult) write(out io.Writer) {
@@ -141,6 +145,9 @@ func (r *gcResult) write(out io.Writer) {
 	fmt.Fprintf(w, "freed blocks whose time is up\t%s %s\n", pick(r.Freed.Due, r.Freed.Deleted), verb("deleted"))
 	if r.Freed.Held.Objects > 0 {
 		fmt.Fprintf(w, "  waiting for %s\t%s\n", strings.Join(r.Freed.Waiting, ", "), amount(r.Freed.Held))
+	}
+	if r.Freed.Postponed.Objects > 0 {
+		fmt.Fprintf(w, "  gone from the buckets that answer only\t%s\n", amount(r.Freed.Postponed))
 	}
 	if r.Listed {
 		l := &r.Leaked

@@ -31,6 +31,11 @@
 // told so and counts it. A client in the background that finds somebody else at
 // the same work leaves it to them.
 //
+// # A bucket that does not answer
+//
+// A block may be in several buckets, and its slice is forgotten when it is gone from all. While one of them
+// does not answer the others are emptied, once: see Postponed. Of many clients one does that.
+//
 // # What it is not
 //
 // It knows no names and no files; it neither retries (the engine and the store do)

@@ -22,6 +22,8 @@ type FreedReport struct {
 	// Held is what only waits for mirrors, Waiting for which.
 	Held    Amount   `json:"held"`
 	Waiting []string `json:"waiting_for,omitempty"`
+	// Postponed is what has gone from the buckets that answer, and waits for another one.
+	Postponed Amount `json:"postponed"`
 }
 
 // Amount counts objects: of freed slices their blocks, whose bytes are those of the
@@ -36,8 +38,17 @@ func (a *Amount) add(objects, bytes int64) {
 	a.Bytes += bytes
 }
 
-// Freed deletes the blocks of freed slices whose time is up, and then forgets the slices.
+// Freed deletes the blocks of freed slices whose time is up, and then forgets the slices. Where one
+// bucket of several does not answer it goes on with the others, and fails in the end.
 func (r *Reclaimer) Freed(ctx context.Context) error {
+	p := &pass{}
+	if err := r.freed(ctx, p); err != nil || p.err == nil {
+		return err
+	}
+	return fmt.Errorf("%d objects are not gone from every bucket: %w", r.report.Freed.Postponed.Objects, p.err)
+}
+
+func (r *Reclaimer) freed(ctx context.Context, p *pass) error {
 	v, err := r.opts.Meta.Volume(ctx)
 	if err != nil {
 		return err
@@ -62,14 +73,18 @@ func (r *Reclaimer) Freed(ctx context.Context) error {
 			}
 			r.report.Freed.Due.add(b.blocks(row.Slices))
 			if !r.opts.DryRun && !b.takes(&row) {
-				if over, err := r.reclaim(ctx, &b); over || err != nil {
+				if over, err := r.reclaim(ctx, &b, p); over || err != nil {
 					return err
 				}
 			}
 			b.add(&row)
 		}
-		if over, err := r.reclaim(ctx, &b); over || err != nil || len(page) == 0 {
+		if over, err := r.reclaim(ctx, &b, p); over || err != nil {
 			return err
+		}
+		if len(page) == 0 {
+			r.whole(p)
+			return nil
 		}
 		after = page[len(page)-1]
 		r.progress()
@@ -140,18 +155,25 @@ func (b *batch) blocks(slices []meta.Slice) (objects, bytes int64) {
 
 // reclaim deletes the blocks of a batch, which is empty afterwards, and reports whether
 // to leave the others to another client.
-func (r *Reclaimer) reclaim(ctx context.Context, b *batch) (over bool, err error) {
+func (r *Reclaimer) reclaim(ctx context.Context, b *batch, p *pass) (over bool, err error) {
 	rows := b.rows
 	b.rows, b.slices = nil, 0
 	if len(rows) == 0 || r.opts.DryRun {
 		return false, nil
 	}
-	if err := r.deleteBlocks(ctx, b, rows); err != nil {
+	if err := r.full(p); err != nil {
 		return true, err
+	}
+	if err := r.deleteBlocks(ctx, b, rows, p); err != nil {
+		return true, err
+	}
+	rows, alone, err := r.sort(ctx, b, rows, p)
+	if err != nil || len(rows) == 0 {
+		return !alone, err
 	}
 	res, err := r.opts.Meta.Change(ctx, meta.Reclaim{Rows: rows})
 	if errors.Is(err, syscall.ENOENT) {
-		return r.opts.Yield, nil
+		return r.opts.Yield || !alone, nil
 	}
 	if err != nil {
 		return true, err
@@ -167,22 +189,27 @@ func (r *Reclaimer) reclaim(ctx context.Context, b *batch) (over bool, err error
 			r.report.Freed.Deleted.add(b.blocks(rows[i].Slices))
 		}
 	}
-	return r.opts.Yield && len(gone) < len(rows), nil
+	return !alone || r.opts.Yield && len(gone) < len(rows), nil
 }
 
-// deleteBlocks deletes the blocks of all slices of some rows.
-func (r *Reclaimer) deleteBlocks(ctx context.Context, b *batch, rows []meta.Freed) error {
+// deleteBlocks deletes the blocks of all slices of some rows. Which rows are not gone from every
+// bucket is in p afterwards.
+func (r *Reclaimer) deleteBlocks(ctx context.Context, b *batch, rows []meta.Freed, p *pass) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(r.opts.Workers)
 	for i := range rows {
+		seq := rows[i].Seq
 		for j := range rows[i].Slices {
 			s := &rows[i].Slices[j]
 			for n := range chunk.BlockCount(s.Size, b.blockBytes) {
+				if r.opts.Postponed.has(seq) && p.failed(seq) {
+					continue // the buckets that answer have nothing of it
+				}
 				if err := r.limiter.Wait(ctx); err != nil {
 					return errors.Join(err, g.Wait())
 				}
 				key := chunk.Key(s.Home, s.ID, n)
-				g.Go(func() error { return r.delete(ctx, r.opts.Blocks, key) })
+				g.Go(func() error { return p.note(seq, r.delete(ctx, r.opts.Blocks, key)) })
 			}
 		}
 	}

@@ -87,6 +87,9 @@ func keptBelow(v *meta.Volume, now time.Time) uint64 {
 	return kept
 }
 
+// ErrMirrorAstray says that a mirror has changes that the source does not have.
+var ErrMirrorAstray = errors.New("it may need blocks that are unknown here; mend or remove it first")
+
 // onlyFollowers refuses to go by metadata that lost changes which a mirror has: it may
 // read blocks that are unknown here.
 func (r *Reclaimer) onlyFollowers(ctx context.Context) error {
@@ -100,7 +103,7 @@ func (r *Reclaimer) onlyFollowers(ctx context.Context) error {
 	}
 	for i := range mirrors {
 		if m := &mirrors[i]; m.State == "stalled" || state.Position.Before(m.Applied) {
-			return fmt.Errorf("mirror %s does not follow this source (state %s, at %s, the source at %s): it may need blocks that are unknown here; mend or remove it first", m.Name, m.State, m.Applied, state.Position)
+			return fmt.Errorf("mirror %s does not follow this source (state %s, at %s, the source at %s): %w", m.Name, m.State, m.Applied, state.Position, ErrMirrorAstray)
 		}
 	}
 	return nil

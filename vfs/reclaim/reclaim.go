@@ -23,7 +23,8 @@ type Meta interface {
 	meta.Reclaimer
 }
 
-// Deleter is what is asked of the volume's buckets: to delete a block wherever it is.
+// Deleter is what is asked of the volume's buckets: to delete a block wherever it is. An error that
+// wraps object.ErrPartial says that it is gone from the buckets that answered.
 type Deleter interface {
 	Delete(ctx context.Context, key string) error
 }
@@ -36,6 +37,8 @@ type Options struct {
 	DryRun bool
 	// Yield ends the work when another client is found at it.
 	Yield bool
+	// Postponed is what earlier calls could delete in some buckets only; nil is nothing.
+	Postponed *Postponed
 	// Rate bounds the objects deleted per second; 0 is no bound.
 	Rate float64
 	// Workers is how many objects are deleted at once; default 8.
@@ -72,6 +75,9 @@ func New(opts Options) (*Reclaimer, error) {
 	}
 	if opts.Logger == nil {
 		opts.Logger = slog.New(slog.DiscardHandler)
+	}
+	if opts.Postponed == nil {
+		opts.Postponed = &Postponed{}
 	}
 	if opts.Workers <= 0 {
 		opts.Workers = 8
