@@ -16,7 +16,6 @@ import (
 	"mirrorfs/mirror"
 	"mirrorfs/mirror/replicate"
 	"mirrorfs/object"
-	"mirrorfs/object/open"
 )
 
 // siteBuckets opens the buckets of a volume's sites, each once.
@@ -145,10 +144,7 @@ func blockObjects(s meta.Slice, blockBytes int) []replicate.Object {
 // takeBucket makes sure that a bucket can be used, and claims it for a site of a volume.
 // release undoes the claim, unless it was there before.
 func (c *cli) takeBucket(ctx context.Context, addr string, v meta.Volume, site string) (release func(context.Context) error, err error) {
-	store, err := open.Store(ctx, addr, open.Options{Retry: object.RetryOptions{Total: probeTime, Logger: c.log}})
-	if errors.Is(err, object.ErrInvalid) {
-		return nil, &usageError{err}
-	}
+	store, err := c.openProbed(ctx, addr)
 	if err != nil {
 		return nil, err
 	}

@@ -17,7 +17,6 @@ import (
 	"mirrorfs/meta"
 	"mirrorfs/meta/redis"
 	"mirrorfs/object"
-	"mirrorfs/object/open"
 	"mirrorfs/vfs/reclaim"
 )
 
@@ -79,10 +78,7 @@ func (c *cli) format(ctx context.Context, addr, name string, opts formatOptions)
 	if err != nil {
 		return err
 	}
-	store, err := open.Store(ctx, opts.bucket, open.Options{Retry: object.RetryOptions{Total: probeTime, Logger: c.log}})
-	if errors.Is(err, object.ErrInvalid) {
-		return &usageError{err}
-	}
+	store, err := c.openProbed(ctx, opts.bucket)
 	if err != nil {
 		return err
 	}

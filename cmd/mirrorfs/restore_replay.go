@@ -15,8 +15,6 @@ import (
 	"mirrorfs/meta/redis"
 	"mirrorfs/mirror"
 	"mirrorfs/mirror/segments"
-	"mirrorfs/object"
-	"mirrorfs/object/open"
 )
 
 // restoring is a restore under way.
@@ -170,10 +168,7 @@ func (r *restoring) become(ctx context.Context, v meta.Volume) error {
 
 // tryBucket looks whether a bucket can be used, and is free.
 func (c *cli) tryBucket(ctx context.Context, addr string) error {
-	store, err := open.Store(ctx, addr, open.Options{Retry: object.RetryOptions{Total: probeTime, Logger: c.log}})
-	if errors.Is(err, object.ErrInvalid) {
-		return &usageError{err}
-	}
+	store, err := c.openProbed(ctx, addr)
 	if err != nil {
 		return err
 	}

@@ -34,6 +34,7 @@ clients of a mirror, from MIRRORFS_SOURCE_PASSWORD.`,
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usagef("%w", err) })
 	root.AddCommand(
 		newBenchCommand(c),
+		newBucketCommand(c),
 		newCloneCommand(c),
 		newDemoCommand(c),
 		newDumpCommand(c),
