@@ -5,32 +5,24 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
+	"log/slog"
 	"path/filepath"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"mirrorfs/meta"
+	"mirrorfs/vfs"
 	"mirrorfs/vfs/fuse"
 )
 
 // mountOptions are the flags of mount.
 type mountOptions struct {
+	clientOptions
 	background      bool
 	logFile         string
-	cacheDir        string
-	cacheSize       byteSize
-	bufferSize      byteSize
-	readOnly        bool
-	subdir          string
 	atime           string
-	metrics         string
-	maxLag          time.Duration
-	sourceTimeout   time.Duration
-	bucketTimeout   time.Duration
-	nearBucket      string
-	site            string
 	attrTimeout     time.Duration
 	entryTimeout    time.Duration
 	negativeTimeout time.Duration
@@ -39,12 +31,11 @@ type mountOptions struct {
 	localLocks      bool
 	nonEmpty        bool
 	grace           time.Duration
-	upkeep          time.Duration
 	debugKernel     bool
 }
 
 func newMountCommand(c *cli) *cobra.Command {
-	opts := mountOptions{cacheSize: 10 << 30, bufferSize: 256 << 20, readAhead: 1 << 20}
+	opts := mountOptions{clientOptions: clientOptions{cacheSize: 10 << 30, bufferSize: 256 << 20}, readAhead: 1 << 20}
 	cmd := &cobra.Command{
 		Use:   "mount META DIR",
 		Short: "Mount a volume on a directory",
@@ -74,20 +65,10 @@ opening the file.`,
 		},
 	}
 	f := cmd.Flags()
+	opts.addFlags(f, "directory of this mount's own for the cache (default: one named after DIR below /var/cache/mirrorfs, or the user's cache)")
 	f.BoolVar(&opts.background, "background", false, "return as soon as the mount answers")
 	f.StringVar(&opts.logFile, "log-file", "", "where a background mount writes its log (default: mount.log beside its cache)")
-	f.StringVar(&opts.cacheDir, "cache-dir", "", "directory of this mount's own for the cache (default: one named after DIR below /var/cache/mirrorfs, or the user's cache)")
-	f.Var(&opts.cacheSize, "cache-size", "limit of the cache")
-	f.Var(&opts.bufferSize, "buffer-size", "limit of written data in memory that is not in the bucket yet")
-	f.BoolVar(&opts.readOnly, "read-only", false, "refuse every change")
 	f.StringVar(&opts.atime, "atime", "off", "when reading changes access times: off, or relatime (after a change, and once a day)")
-	f.StringVar(&opts.subdir, "subdir", "", "show this directory of the volume as the root")
-	f.StringVar(&opts.metrics, "metrics", "", "serve Prometheus metrics and profiles on this address, for example :9567")
-	f.DurationVar(&opts.maxLag, "max-lag", 0, "at a mirror: read from the source while the mirror is further behind (0: never)")
-	f.DurationVar(&opts.sourceTimeout, "source-timeout", sourceTimeout, "at a mirror: how long a change may wait for the source before it fails with EIO; a question waits half as long")
-	f.DurationVar(&opts.bucketTimeout, "bucket-timeout", time.Minute, "how long a request to a bucket is repeated before a read fails with EIO, or a write is kept for later")
-	f.StringVar(&opts.nearBucket, "near-bucket", "", "at a site that uses the source's META: a bucket of its own, which is read first and takes what is written here; mirrorfs mirror run META copies")
-	f.StringVar(&opts.site, "site", "", "name of that site")
 	f.DurationVar(&opts.attrTimeout, "attr-timeout", time.Second, "for how long the kernel may keep attributes (0: not at all)")
 	f.DurationVar(&opts.entryTimeout, "entry-timeout", time.Second, "for how long the kernel may keep names (0: not at all)")
 	f.DurationVar(&opts.negativeTimeout, "negative-timeout", 0, "for how long the kernel may believe that a name does not exist")
@@ -96,7 +77,6 @@ opening the file.`,
 	f.BoolVar(&opts.localLocks, "local-locks", false, "leave fcntl and flock locks to the kernel: faster, and unknown to other clients")
 	f.BoolVar(&opts.nonEmpty, "non-empty", false, "mount over a directory that holds files")
 	f.DurationVar(&opts.grace, "grace", 3*time.Second, "when told to end: how long to wait for programs to leave the mount")
-	f.DurationVar(&opts.upkeep, "upkeep-interval", time.Minute, "how often to look for what can be cleaned up: clients that are gone, deleted files, freed blocks, the log")
 	f.BoolVar(&opts.debugKernel, "debug-kernel", false, "log every request of the kernel (with --log-level debug)")
 	return cmd
 }
@@ -106,63 +86,32 @@ func (o *mountOptions) validate() error {
 		flag  string
 		value time.Duration
 	}{
-		{"max-lag", o.maxLag},
 		{"attr-timeout", o.attrTimeout},
 		{"entry-timeout", o.entryTimeout},
 		{"negative-timeout", o.negativeTimeout},
 		{"grace", o.grace},
-		{"upkeep-interval", o.upkeep},
 	} {
 		if d.value < 0 {
 			return usagef("--%s %v: want a time of 0 or more", d.flag, d.value)
 		}
 	}
-	if o.sourceTimeout < minTimeout || o.bucketTimeout < minTimeout {
-		return usagef("--source-timeout and --bucket-timeout: want %v or more", minTimeout)
-	}
-	if (o.nearBucket == "") != (o.site == "") {
-		return usagef("--near-bucket BUCKET and --site NAME go together")
-	}
 	if o.atime != "off" && o.atime != "relatime" {
 		return usagef("--atime %s: want off or relatime", o.atime)
 	}
-	for _, s := range []struct {
-		flag  string
-		value *byteSize
-	}{{"cache-size", &o.cacheSize}, {"buffer-size", &o.bufferSize}, {"read-ahead", &o.readAhead}} {
-		if *s.value <= 0 {
-			return usagef("--%s %s: want more than 0", s.flag, s.value)
-		}
+	if o.readAhead <= 0 {
+		return usagef("--read-ahead %s: want more than 0", &o.readAhead)
 	}
-	return nil
-}
-
-// minTimeout is the least time in which a network may answer.
-const minTimeout = 100 * time.Millisecond
-
-// metaTimeout bounds a question or a change of metadata, whoever is to answer it.
-func (o *mountOptions) metaTimeout() time.Duration {
-	const metaTimeout = 30 * time.Second // here, where the source's time says nothing
-	return max(metaTimeout, o.sourceTimeout)
+	return o.clientOptions.validate()
 }
 
 // cacheOf is the directory of the cache of a mount at dir. Each mount has its
 // own, and the same when it is mounted there again.
 func (o *mountOptions) cacheOf(dir string) (string, error) {
-	if o.cacheDir != "" {
-		return filepath.Abs(o.cacheDir)
-	}
 	abs, err := filepath.Abs(dir)
 	if err != nil {
 		return "", fmt.Errorf("cache of %s: %w", dir, err)
 	}
-	top := "/var/cache"
-	if os.Geteuid() != 0 {
-		if top, err = os.UserCacheDir(); err != nil {
-			return "", hintf(fmt.Errorf("cache of %s: %w", dir, err), "name one: --cache-dir DIR")
-		}
-	}
-	return filepath.Join(top, "mirrorfs", strings.ReplaceAll(strings.Trim(abs, "/"), "/", "-")), nil
+	return o.cacheNamed(strings.ReplaceAll(strings.Trim(abs, "/"), "/", "-"))
 }
 
 // kernelTimeout gives a flag, where 0 is not at all, as fuse.Options wants it.
@@ -196,20 +145,47 @@ func (r *mountResult) write(w io.Writer) {
 // mount serves a volume at dir until it is unmounted or ctx ends. It calls ready
 // when the mount answers.
 func (c *cli) mount(ctx context.Context, addr, dir string, opts mountOptions, ready func() error) (err error) {
-	reg := newRegistry()
-	v, err := c.openVolume(ctx, addr, volumeOptions{MaxLag: opts.maxLag, NearBucket: opts.nearBucket, NearSite: opts.site, ChangeTimeout: opts.sourceTimeout, BucketTimeout: opts.bucketTimeout, Metrics: reg})
+	cache, err := opts.cacheOf(dir)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, v.Close()) }()
-	data, err := c.openData(v, dir, opts, reg)
+	cl, err := c.openClient(ctx, addr, &opts.clientOptions, cache)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, data.close()) }()
-	m, err := c.newMounted(ctx, v, data, dir, opts, reg)
+	defer func() { err = errors.Join(err, cl.close()) }()
+	atime := vfs.AtimeOff
+	if opts.atime == "relatime" {
+		atime = vfs.AtimeRelative
+	}
+	err = cl.newFS(ctx, vfs.Options{
+		Atime: atime, Session: meta.SessionInfo{Kind: "mount", Mount: dir},
+		AttrAge: max(1, min(opts.attrTimeout, time.Second)), // 0 would be the default
+	})
 	if err != nil {
 		return err
 	}
-	return m.serve(ctx, opts, ready)
+	return cl.run(ctx, func(ctx context.Context) error { return cl.serveKernel(ctx, dir, opts, ready) })
+}
+
+// serveKernel mounts, and returns when the mount is gone.
+func (cl *client) serveKernel(ctx context.Context, dir string, opts mountOptions, ready func() error) error {
+	server, err := fuse.Mount(ctx, fuse.Options{
+		FS: cl.fs, Dir: dir, Volume: cl.v.Settings.Name, Source: reopenable(cl.v.near.Address()), ReadOnly: opts.readOnly, NonEmpty: opts.nonEmpty, OnlyOwner: opts.onlyOwner, LocalLocks: opts.localLocks,
+		AttrTimeout: kernelTimeout(opts.attrTimeout), EntryTimeout: kernelTimeout(opts.entryTimeout), NegativeTimeout: opts.negativeTimeout,
+		ReadAheadBytes: int(opts.readAhead), Grace: opts.grace, MetaTimeout: opts.metaTimeout(), Debug: opts.debugKernel, Logger: cl.c.log, Metrics: cl.reg,
+	})
+	if err != nil {
+		return explainFuse(err)
+	}
+	cl.c.log.InfoContext(ctx, "mounted", slog.String("volume", cl.v.Settings.Name), slog.String("dir", server.Dir()),
+		slog.String("site", cl.v.Site.Name), slog.Bool("mirror", cl.v.Mirror))
+	if err := ready(); err != nil {
+		cl.c.log.WarnContext(ctx, "nobody waits for the mount any more", slog.Any("error", err))
+	}
+	err = server.Run(ctx)
+	if err == nil {
+		cl.c.log.InfoContext(ctx, "unmounted", slog.String("dir", server.Dir()))
+	}
+	return explainFuse(err)
 }

@@ -11,7 +11,7 @@ import (
 )
 
 func newUmountCommand(c *cli) *cobra.Command {
-	timeout := mountShutdown
+	timeout := clientShutdown
 	cmd := &cobra.Command{
 		Use:   "umount DIR",
 		Short: "Unmount a directory, and wait until everything is written out",
