@@ -185,27 +185,26 @@ func (v *volume) areReported(lost []lostStep, writers []*writer, reported map[st
 	touched := map[string]bool{}
 	for i, l := range lost {
 		told := false
-		for name := range l.step.after {
+		for _, name := range l.step.names() {
 			path := "/" + l.writer.dir + "/" + name
 			touched[path] = true
 			// A file is told by the path that it had in the end.
 			told = told || reported[path] || slices.ContainsFunc(lost[i+1:], func(later lostStep) bool {
-				_, ok := later.step.after[name]
-				return ok && later.writer == l.writer
+				return later.writer == l.writer && slices.Contains(later.step.names(), name)
 			})
 		}
 		if !told {
-			v.t.Errorf("%s of %v in %s is lost and not reported", l.step.what, l.step.after, l.writer.dir)
+			v.t.Errorf("%v in %s is lost and not reported", l.step, l.writer.dir)
 		}
 	}
 	for _, w := range writers {
 		for i := range w.doubts {
-			for name := range w.doubts[i].after {
+			for _, name := range w.doubts[i].names() {
 				touched["/"+w.dir+"/"+name] = true
 			}
 		}
 		for i := range w.steps {
-			for name := range w.steps[i].after {
+			for _, name := range w.steps[i].names() {
 				if path := "/" + w.dir + "/" + name; reported[path] && !touched[path] {
 					v.t.Errorf("%s is reported as lost, and nothing of it is", path)
 				}
