@@ -41,6 +41,20 @@ func (fs *FS) Resolve(ctx context.Context, dir meta.Ino, path string) ([]meta.No
 	return nodes, err
 }
 
+// ReadDir gives up to limit entries (at most meta.MaxPageEntries) of a directory in byte order of
+// names after any string, without "." and "..": one round trip. For who lists in pages of their
+// own; programs that read a directory as a stream have OpenDir.
+func (fs *FS) ReadDir(ctx context.Context, dir meta.Ino, after string, limit int) (meta.Page, error) {
+	ctx, cancel := fs.asking(ctx)
+	defer cancel()
+	before := fs.learned.Load()
+	page, err := fs.engine.ReadDir(ctx, dir, after, limit)
+	for i := range page.Entries {
+		fs.see(&page.Entries[i].Node, before)
+	}
+	return page, err
+}
+
 // Make makes anything that has a name and is not opened at once: directories,
 // symbolic links, devices, pipes, sockets, empty files. One round trip.
 func (fs *FS) Make(ctx context.Context, c meta.Make) (meta.Node, error) {

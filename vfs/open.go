@@ -180,6 +180,13 @@ func (f *File) Size() int64 {
 	return int64(f.in.size())
 }
 
+// Attr is what this client knows of the file's attributes, buffered writes included.
+func (f *File) Attr() meta.Attr {
+	f.in.mu.RLock()
+	defer f.in.mu.RUnlock()
+	return f.in.merged()
+}
+
 // removedHere is how long after a change of this client took a file's last name an open
 // of it is taken for one that had begun before. The kernel forgets a name with its own
 // change: nobody here is led to the file by it later.
