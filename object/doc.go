@@ -10,11 +10,11 @@
 //
 // Each adds one power, and leaves the contract as it is:
 //
-//	WithLimit(WithRetry(WithMetrics(store, ...), ...), n)
+//	WithGate(WithRetry(WithHedge(WithMetrics(store, ...), ...), ...), gate)
 //
 // is the order of open.Store: waiting for one's turn uses up no attempt's time, a
-// store that fails is not flooded by those who wait for its recovery, and
-// metrics count attempts. WithPrefix goes next to the store. An optional power of
+// store that fails is not flooded by those who wait for its recovery, an attempt may
+// be made twice at once, and metrics count every request. WithPrefix goes next to the store. An optional power of
 // the store within (Creator) is found by As.
 //
 // # Keys are written once

@@ -29,6 +29,9 @@ type RetryOptions struct {
 	// Rand gives pauses, in [0, 1); nil means the process's own randomness. It is
 	// called concurrently.
 	Rand func() float64
+	// Throttled is told of each attempt that failed with ErrThrottled, as Gate.Throttled
+	// wants it; nil means nobody is.
+	Throttled func()
 	// Logger gets each failed attempt at level debug; nil means none.
 	Logger *slog.Logger
 }
@@ -41,6 +44,9 @@ func (o RetryOptions) withDefaults() RetryOptions {
 	setDefault(&o.MinBytesPerSecond, 128<<10)
 	if o.Rand == nil {
 		o.Rand = rand.Float64
+	}
+	if o.Throttled == nil {
+		o.Throttled = func() {}
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
@@ -217,6 +223,7 @@ func (p *pauses) wait(ctx context.Context, op, key string, err error, took time.
 	bound := p.opts.FirstPause << min(p.failed, 20)
 	if errors.Is(err, ErrThrottled) {
 		bound *= throttleFactor
+		p.opts.Throttled()
 	}
 	p.failed++
 	pause := time.Duration(p.opts.Rand() * float64(min(bound, p.opts.MaxPause)))

@@ -22,8 +22,9 @@ func RunWrapped(t *testing.T, open func(t *testing.T) object.Store) {
 		"Limit":   func(_ *testing.T, s object.Store) object.Store { return object.WithLimit(s, 1) },
 		"Prefix":  func(_ *testing.T, s object.Store) object.Store { return object.WithPrefix(s, "p/") },
 		"Metrics": withMetrics,
+		"Hedge":   withHedge,
 		"All": func(t *testing.T, s object.Store) object.Store {
-			s = withMetrics(t, object.WithPrefix(s, "p/q/"))
+			s = withHedge(t, withMetrics(t, object.WithPrefix(s, "p/q/")))
 			return object.WithLimit(object.WithRetry(s, object.RetryOptions{}), 3)
 		},
 	}
@@ -41,6 +42,16 @@ func withMetrics(t *testing.T, s object.Store) object.Store {
 		t.Fatal(err)
 	}
 	return m
+}
+
+// withHedge makes nearly every read twice.
+func withHedge(t *testing.T, s object.Store) object.Store {
+	t.Helper()
+	h, err := object.WithHedge(s, object.HedgeOptions{Share: 1, Burst: 1 << 20, Minimum: 1, Floor: time.Nanosecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return h
 }
 
 // SeedVariable is the environment variable with the one seed that RunFaulty is to

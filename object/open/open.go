@@ -35,7 +35,8 @@ type Options struct {
 
 const defaultConnections = 64
 
-// Store opens the store at addr behind WithMetrics, WithRetry and WithLimit. It
+// Store opens the store at addr behind WithMetrics, WithRetry and WithGate, and WithHedge if
+// it is reached over a network. It
 // connects to nothing yet, but may read credentials from files. A wrong address
 // gives object.ErrInvalid.
 func Store(ctx context.Context, addr string, opts Options) (object.Store, error) {
@@ -53,8 +54,16 @@ func Store(ctx context.Context, addr string, opts Options) (object.Store, error)
 	if err != nil {
 		return nil, err
 	}
-	// The limit is outermost: waiting for a turn must not use up an attempt's time.
-	return object.WithLimit(object.WithRetry(s, opts.Retry), opts.Connections), nil
+	if !strings.HasPrefix(addr, "file:") && !strings.HasPrefix(addr, "mem:") {
+		s, err = object.WithHedge(s, object.HedgeOptions{Metrics: opts.Metrics, Name: opts.Name})
+		if err != nil {
+			return nil, err
+		}
+	}
+	gate := object.NewGate(opts.Connections)
+	opts.Retry.Throttled = gate.Throttled
+	// The gate is outermost: waiting for a turn must not use up an attempt's time.
+	return object.WithGate(object.WithRetry(s, opts.Retry), gate), nil
 }
 
 // Bare opens the store at addr without wrappers. Of opts it uses Memory and
