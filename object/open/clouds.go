@@ -15,7 +15,8 @@ func openS3(ctx context.Context, u *url.URL, opts Options) (object.Store, error)
 	o := s3.Options{Bucket: u.Host, Connections: opts.Connections}
 	err := set(u, map[string]any{
 		"endpoint": &o.Endpoint, "region": &o.Region, "path_style": &o.PathStyle, "profile": &o.Profile, "anonymous": &o.Anonymous,
-	}, "endpoint, region, path_style, profile or anonymous")
+		"sse": &o.Encryption, "sse_key": &o.EncryptionKey, "storage_class": &o.StorageClass, "requester_pays": &o.RequesterPays, "checksums": &o.Checksums,
+	}, "endpoint, region, path_style, profile, anonymous, sse, sse_key, storage_class, requester_pays or checksums")
 	if err != nil {
 		return nil, err
 	}

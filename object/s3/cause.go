@@ -47,7 +47,7 @@ func kindOf(err error) error {
 func (s *Store) headCause(ctx context.Context, key string, err error) error {
 	return cloud.HeadCause(cause(ctx, err), func() error {
 		_, err := s.client.ListObjectsV2(ctx, &awss3.ListObjectsV2Input{
-			Bucket: &s.opts.Bucket, Prefix: &key, MaxKeys: aws.Int32(1),
+			Bucket: &s.opts.Bucket, Prefix: &key, MaxKeys: aws.Int32(1), RequestPayer: s.opts.payer(),
 		})
 		return cause(ctx, err)
 	})

@@ -6,6 +6,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awss3 "github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 
 	"mirrorfs/object/cloud"
 )
@@ -16,7 +17,10 @@ func (s *Store) Get(ctx context.Context, key string, off, n int64) (io.ReadClose
 }
 
 func (s *Store) open(ctx context.Context, key, byteRange string) (cloud.Answer, error) {
-	in := &awss3.GetObjectInput{Bucket: &s.opts.Bucket, Key: &key}
+	in := &awss3.GetObjectInput{Bucket: &s.opts.Bucket, Key: &key, RequestPayer: s.opts.payer()}
+	if s.opts.Checksums {
+		in.ChecksumMode = types.ChecksumModeEnabled
+	}
 	if byteRange != "" {
 		in.Range = &byteRange
 	}

@@ -16,6 +16,7 @@ import (
 func (s *Store) List(ctx context.Context, prefix, after string, limit int) ([]object.Info, error) {
 	in := &awss3.ListObjectsV2Input{
 		Bucket: &s.opts.Bucket, Prefix: aws.String(prefix), EncodingType: types.EncodingTypeUrl,
+		RequestPayer: s.opts.payer(),
 	}
 	if after != "" {
 		in.StartAfter = aws.String(after)

@@ -38,6 +38,19 @@ type Options struct {
 	Profile string
 	// Anonymous sends unsigned requests, for public buckets.
 	Anonymous bool
+	// Encryption asks the server to encrypt what is put: "AES256" with its own key, "aws:kms"
+	// or "aws:kms:dsse" with EncryptionKey (an ID or ARN; empty means the account's own).
+	// Empty leaves it to the bucket.
+	Encryption    string
+	EncryptionKey string
+	// StorageClass of what is put; empty means the bucket's. One that has to be restored
+	// before it can be read does not work.
+	StorageClass string
+	// RequesterPays accepts that the requests are billed to their sender.
+	RequesterPays bool
+	// Checksums sends a CRC32C with each put, which the server compares, and compares that
+	// of whole objects that are read. Servers that do not know the header pass over it.
+	Checksums bool
 	// Connections is how many requests may run at once with a kept connection
 	// each; 0 means 64.
 	Connections int
@@ -47,6 +60,9 @@ type Options struct {
 func (o Options) Validate() error {
 	if o.Bucket == "" {
 		return object.Invalidf("no bucket, want s3://bucket")
+	}
+	if err := o.validateEncryption(); err != nil {
+		return err
 	}
 	return cloud.CheckEndpoint(o.Endpoint)
 }
@@ -121,6 +137,7 @@ func (s *Store) String() string {
 	if s.opts.Anonymous {
 		query.Set("anonymous", "true")
 	}
+	s.opts.describe(query)
 	return "s3://" + s.opts.Bucket + "?" + query.Encode()
 }
 
@@ -160,11 +177,13 @@ func (s *Store) put(ctx context.Context, key string, data []byte, ifNoneMatch *s
 	if !strings.HasPrefix(s.opts.Endpoint, "http://") {
 		how = append(how, unsigned) // TLS guards the bytes already
 	}
-	_, err := s.client.PutObject(ctx, &awss3.PutObjectInput{
+	in := &awss3.PutObjectInput{
 		Bucket: &s.opts.Bucket, Key: &key, IfNoneMatch: ifNoneMatch,
 		Body:          bytes.NewReader(data),
 		ContentLength: aws.Int64(int64(len(data))),
-	}, how...)
+	}
+	s.opts.decorate(in, data)
+	_, err := s.client.PutObject(ctx, in, how...)
 	return cause(ctx, err)
 }
 
@@ -180,7 +199,7 @@ func (s *Store) Head(ctx context.Context, key string) (object.Info, error) {
 	if err := checkKey(key); err != nil {
 		return object.Info{}, object.Fail("head", key, err)
 	}
-	out, err := s.client.HeadObject(ctx, &awss3.HeadObjectInput{Bucket: &s.opts.Bucket, Key: &key})
+	out, err := s.client.HeadObject(ctx, &awss3.HeadObjectInput{Bucket: &s.opts.Bucket, Key: &key, RequestPayer: s.opts.payer()})
 	if err != nil {
 		return object.Info{}, object.Fail("head", key, s.headCause(ctx, key, err))
 	}
@@ -195,7 +214,7 @@ func (s *Store) Delete(ctx context.Context, key string) error {
 	if err := checkKey(key); err != nil {
 		return object.Fail("delete", key, err)
 	}
-	_, err := s.client.DeleteObject(ctx, &awss3.DeleteObjectInput{Bucket: &s.opts.Bucket, Key: &key})
+	_, err := s.client.DeleteObject(ctx, &awss3.DeleteObjectInput{Bucket: &s.opts.Bucket, Key: &key, RequestPayer: s.opts.payer()})
 	if err = cause(ctx, err); errors.Is(err, object.ErrNotExist) {
 		return nil
 	}
