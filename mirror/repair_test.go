@@ -10,6 +10,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"mirrorfs/meta"
 	"mirrorfs/meta/model"
@@ -117,6 +118,42 @@ func (w *world) repaired(t *testing.T, writer *churn) *mirror.RepairReport {
 		t.Errorf("verify after the repair:\n%s", kinds(again))
 	}
 	return report
+}
+
+// A runner that has stalled, and would look again in an hour, goes on at once when its mirror is repaired: it has
+// the lease, so the work is its own.
+func TestRepairWakesAStalledRunner(t *testing.T) {
+	w := modelWorld(t)
+	writer := newChurn(session(t, mustClient(t, w)), seeded(t), "a")
+	writer.run(t, 100)
+	w.add(t)
+	stop := start(t, w.config(t))
+	w.mustBeEqual(t)
+	v, err := w.source.Volume(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	old := twin(t, w.source, v)
+	writer.run(t, 50) // of which the replica never hears
+	w.mustBeEqual(t)
+	stop()
+
+	near, _ := w.near.(*model.Engine)
+	failed := worldOf(old, near)
+	stalled, _ := failed.oneOf(t, 1, time.Minute)
+	stalled.StallRetry = time.Hour
+	start(t, stalled)
+	until(t, "it stalls", func() bool { return failed.status(t).State == mirror.StateStalled && failed.atWork(t) == 1 })
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	beside, _ := failed.oneOf(t, 2, time.Minute)
+	if _, err := mirror.Repair(ctx, beside, mirror.RepairOptions{}); err != nil {
+		t.Fatalf("repair: %v", err)
+	}
+	failed.mustBeEqual(t)
+	if by := failed.atWork(t); by != 1 {
+		t.Errorf("runner %d does the work, not the one that has the lease", by)
+	}
 }
 
 // loseTail lets something happen at the source that it forgets, as a Redis does that lost the end of its

@@ -70,7 +70,7 @@ type Config struct {
 	TrimInterval time.Duration
 	KeepRecords  int
 	// StallRetry is how often a stalled mirror looks whether the source was
-	// repaired; default 10 s.
+	// repaired; default 10 s. What is done to this site wakes it at once.
 	StallRetry time.Duration
 	// BackoffMax is the longest pause between attempts to reach the source;
 	// default 10 s.
@@ -289,7 +289,7 @@ func (r *runner) pull(ctx context.Context) error {
 		r.progress.linkLost(err)
 		wait := backoff.next()
 		r.cfg.Logger.WarnContext(ctx, "the source does not answer", slog.Any("error", err), slog.Duration("retry_in", wait))
-		if err := pause(ctx, wait); err != nil {
+		if err := r.idle(ctx, wait); err != nil {
 			return err
 		}
 	}
@@ -300,7 +300,7 @@ func (r *runner) rest(ctx context.Context) error {
 	r.progress.stop(StateSource, "this site is the source of its volume: there is nothing to carry")
 	r.cfg.Logger.WarnContext(ctx, "this site is the source now: the runner waits until it is a mirror again")
 	for {
-		if err := pause(ctx, r.cfg.StallRetry); err != nil {
+		if err := r.idle(ctx, r.cfg.StallRetry); err != nil {
 			return err
 		}
 		s, err := r.cfg.Replica.State(ctx)
@@ -349,7 +349,7 @@ func (r *runner) connect(ctx context.Context, backoff *backoff) error {
 	}
 	if err != nil {
 		r.stalled(ctx, r.noVolume(err))
-		return pauseThen(ctx, r.cfg.StallRetry, atSource(err))
+		return errors.Join(atSource(err), r.idle(ctx, r.cfg.StallRetry))
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return r.report(ctx, src) })
@@ -365,11 +365,6 @@ func (r *runner) connect(ctx context.Context, backoff *backoff) error {
 		err = errors.Join(err, r.forgotten(ctx, src))
 	}
 	return errors.Join(err, src.Close())
-}
-
-// pauseThen waits before it returns err.
-func pauseThen(ctx context.Context, d time.Duration, err error) error {
-	return errors.Join(err, pause(ctx, d))
 }
 
 // forgotten leaves nothing of a removed mirror at the source: a report may have
@@ -397,10 +392,10 @@ func (r *runner) once(ctx context.Context, src Upstream, backoff *backoff) error
 		return err
 	case errors.As(err, &bad):
 		r.stalled(ctx, bad)
-		return pause(ctx, r.cfg.StallRetry)
+		return r.idle(ctx, r.cfg.StallRetry)
 	case errors.As(err, &behind):
 		r.progress.trouble(behind.Error())
-		return pause(ctx, r.cfg.StallRetry)
+		return r.idle(ctx, r.cfg.StallRetry)
 	case errors.As(err, &lost):
 		return err
 	default:
