@@ -114,8 +114,8 @@ type client struct {
 	reg    *prometheus.Registry
 }
 
-// openClient opens a volume, and its blocks with a cache in a directory.
-func (c *cli) openClient(ctx context.Context, addr string, opts *clientOptions, cacheDir string) (_ *client, err error) {
+// openClient opens a volume, and its blocks with a cache in the directory that cacheDir gives.
+func (c *cli) openClient(ctx context.Context, addr string, opts *clientOptions, cacheDir func(v *volume) (string, error)) (*client, error) {
 	reg := newRegistry()
 	v, err := c.openVolume(ctx, addr, volumeOptions{
 		MaxLag: opts.maxLag, NearBucket: opts.nearBucket, NearSite: opts.site,
@@ -125,7 +125,11 @@ func (c *cli) openClient(ctx context.Context, addr string, opts *clientOptions, 
 		return nil, err
 	}
 	cl := &client{c: c, opts: opts, v: v, reg: reg}
-	if err := cl.openBlocks(cacheDir); err != nil {
+	dir, err := cacheDir(v)
+	if err == nil {
+		err = cl.openBlocks(dir)
+	}
+	if err != nil {
 		return nil, errors.Join(err, v.Close())
 	}
 	return cl, nil

@@ -145,11 +145,7 @@ func (r *mountResult) write(w io.Writer) {
 // mount serves a volume at dir until it is unmounted or ctx ends. It calls ready
 // when the mount answers.
 func (c *cli) mount(ctx context.Context, addr, dir string, opts mountOptions, ready func() error) (err error) {
-	cache, err := opts.cacheOf(dir)
-	if err != nil {
-		return err
-	}
-	cl, err := c.openClient(ctx, addr, &opts.clientOptions, cache)
+	cl, err := c.openClient(ctx, addr, &opts.clientOptions, func(*volume) (string, error) { return opts.cacheOf(dir) })
 	if err != nil {
 		return err
 	}

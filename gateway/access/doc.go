@@ -2,8 +2,9 @@
 // prefix, from a file that is read again when it changes and from the environment.
 //
 // A Keyring holds them. It finds the key that a request was signed with, and a Key tells
-// whether it allows what is asked for. Nothing here knows how requests are signed or what
-// objects are; the gateway asks before it does anything.
+// whether it allows what is asked for. A Guard is a gateway.API that asks before it passes a
+// request on. Nothing here knows how requests are signed: front ends check that with the
+// secrets of the Keyring.
 //
 // # The file
 //

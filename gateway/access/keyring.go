@@ -68,6 +68,15 @@ func (r *Keyring) Find(access string) (*Key, bool) {
 	return k, ok
 }
 
+// Secret gives the secret of an access key, for those who check signatures.
+func (r *Keyring) Secret(access string) (string, bool) {
+	k, ok := r.Find(access)
+	if !ok {
+		return "", false
+	}
+	return k.secret, true
+}
+
 // Anonymous gives the keys of a request without a signature: what one of them allows is
 // allowed.
 func (r *Keyring) Anonymous() []*Key { return r.current.Load().anonymous }

@@ -10,12 +10,15 @@ import (
 	"golang.org/x/time/rate"
 )
 
+// DefaultConnections is how many connections a Listener has at a time.
+const DefaultConnections = 4096
+
 // Options are the limits of a Listener. The zero value limits what must be limited.
 type Options struct {
 	// BytesPerSecond is for all connections together and both ways, ConnBytesPerSecond for
 	// each; 0 is no limit.
 	BytesPerSecond, ConnBytesPerSecond int64
-	// Connections is how many there may be at a time: more wait in the kernel. Default 4096.
+	// Connections is how many there may be at a time: more wait in the kernel. Default DefaultConnections.
 	Connections int
 	// Patience is how long a client is waited for that does nothing; default 1 minute.
 	// MinBytesPerSecond is what one that is slow must reach; default 16 KiB.
@@ -25,7 +28,7 @@ type Options struct {
 
 func (o Options) withDefaults() Options {
 	if o.Connections <= 0 {
-		o.Connections = 4096
+		o.Connections = DefaultConnections
 	}
 	if o.Patience <= 0 {
 		o.Patience = time.Minute

@@ -56,7 +56,7 @@ func (b *backend) GetObject(ctx context.Context, in *s3.GetObjectInput) (*s3.Get
 		return nil, b.fail(ctx, err)
 	}
 	a := describe(o, in.ChecksumMode)
-	a.Body = o.Body
+	a.Body = stream(ctx, o.Body, o.Length)
 	return a, nil
 }
 

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"reflect"
+	"sync/atomic"
 	"unsafe"
 
 	"github.com/gofiber/fiber/v3"
@@ -37,13 +38,22 @@ type Options struct {
 	// MaxConnections and MaxRequests bound how many there are at a time; default 65536 and 4096. What
 	// is beyond gets SlowDown, or is closed.
 	MaxConnections, MaxRequests int
-	Logger                      *slog.Logger
+	// Gate, if not nil, is asked before each request, and counts it until its answer was sent.
+	Gate Gate
+	// Served, if not nil, is told of each request once its answer was sent: concurrently, and before
+	// the next request of the connection is read.
+	Served func(*gateway.Served)
+	// Ready, if not nil, says why ReadyPath should answer that requests are not welcome. What it
+	// answers is shown to everybody.
+	Ready  func(ctx context.Context) error
+	Logger *slog.Logger
 }
 
 // Server is an S3 server.
 type Server struct {
-	opts Options
-	app  *fiber.App
+	opts     Options
+	app      *fiber.App
+	draining atomic.Bool
 }
 
 // New makes a Server. It starts nothing.
@@ -65,7 +75,11 @@ func New(opts Options) (*Server, error) {
 	}
 	// The library wants an account that may do everything. Nobody knows this one's secret.
 	root := middlewares.RootUserConfig{Access: rand.Text(), Secret: rand.Text() + rand.Text()}
+	s := &Server{opts: opts}
+	healthy := func(ctx fiber.Ctx) error { return ctx.SendString("healthy\n") }
 	options := []s3api.Option{
+		s3api.WithRoute(fiber.MethodGet, HealthPath, healthy), s3api.WithRoute(fiber.MethodGet, ReadyPath, s.ready),
+		s3api.WithMiddleware("/", s.watch),
 		s3api.WithQuiet(), s3api.WithKeepAlive(), s3api.WithDisableACL(),
 		s3api.WithConcurrencyLimiter(opts.MaxConnections, opts.MaxRequests),
 	}
@@ -73,15 +87,14 @@ func New(opts Options) (*Server, error) {
 		options = append(options, s3api.WithHostStyle(opts.Domain))
 	}
 	lib, err := s3api.New(&backend{api: opts.API, anonymous: opts.Anonymous, log: opts.Logger}, root, opts.Region,
-		accounts{opts.Keys}, nil, nil, nil, nil, options...)
+		accounts{opts.Keys}, nil, nil, nil, actions{}, options...)
 	if err != nil {
 		return nil, fmt.Errorf("s3front: %w", err)
 	}
-	app, err := appOf(lib)
-	if err != nil {
+	if s.app, err = appOf(lib); err != nil {
 		return nil, err
 	}
-	return &Server{opts: opts, app: app}, nil
+	return s, nil
 }
 
 // appOf gives the application inside the library's server. The library itself would serve it on addresses
@@ -100,4 +113,7 @@ func (s *Server) Serve(ln net.Listener) error {
 }
 
 // Shutdown closes the listener, waits for the requests that go on until ctx ends, and then cuts them off.
-func (s *Server) Shutdown(ctx context.Context) error { return s.app.ShutdownWithContext(ctx) }
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.draining.Store(true)
+	return s.app.ShutdownWithContext(ctx)
+}
