@@ -20,13 +20,14 @@ type crashSites struct {
 	serverA, serverB *harness.Server
 	runner           *harness.Process
 	a, b             *harness.Mount
+	kept             []*churner // of earlier rounds, whose directories are still there
 }
 
 func newCrashSites(t *testing.T) *crashSites {
 	t.Helper()
 	s := &crashSites{World: harness.New(t, program), t: t}
 	s.serverA, s.serverB = s.Server("a"), s.Server("b")
-	s.Run("format", s.serverA.Addr(), "vol", "--bucket", s.FileBucket("bucket"))
+	s.Run("format", s.serverA.Addr(), "vol", "--bucket", s.FileBucket("bucket"), "--trash", "1m")
 	s.Run("mirror", "add", s.serverA.Addr(), s.serverB.Addr(), "--site", "b")
 	s.startRunner()
 	s.mountA()
@@ -161,9 +162,19 @@ func (s *crashSites) check(round int, writers []*churner) {
 	for i, w := range writers {
 		if i%2 == 0 {
 			must(s.t, os.RemoveAll(filepath.Join(s.a.Dir, w.dir)))
+		} else {
+			s.kept = append(s.kept, w)
 		}
 	}
+	for ; len(s.kept) > keptDirs; s.kept = s.kept[1:] {
+		s.kept[0].check(s.t, s.b.Dir)
+		must(s.t, os.RemoveAll(filepath.Join(s.b.Dir, s.kept[0].dir)))
+	}
 }
+
+// keptDirs is how many directories of earlier rounds stay, to be looked at once more before they go: what is
+// removed, in the trash for a minute and reclaimed beside the crashes, must be nothing else.
+const keptDirs = 40
 
 // holding is what a file of a churner holds.
 type holding struct {

@@ -16,7 +16,7 @@ import (
 
 // The machine of the source's Redis, which writes its log to disk every second, crashes, and the end
 // of the log is gone that the mirror has. The mirror stalls, says why and what to do, and is read as
-// before. Programs at the source go on, with inodes and data that get the numbers of those that are
+// before. Programs at the source go on, with inodes and data whose numbers are none of those that are
 // lost. After the repair both sites are equal, and none of the mounts, which all live on, takes
 // a new file for one of those.
 func TestPromise04SourceThatLostItsTail(t *testing.T) {
@@ -73,6 +73,42 @@ func TestPromise04SourceThatLostItsTail(t *testing.T) {
 	for _, site := range []string{metaA, metaB} {
 		w.Run("fsck", site, "--deep")
 	}
+}
+
+// A program has a file open that the source's Redis lost in a crash of its machine, and another client makes files
+// since. What the program writes goes into none of those, and it is told.
+func TestPromise02OpenFileOfALostTail(t *testing.T) {
+	w := harness.New(t, program)
+	server := w.Server("a", "--appendfsync", "everysec", "--auto-aof-rewrite-percentage", "0")
+	w.Run("format", server.Addr(), "vol", "--bucket", w.FileBucket("bucket"))
+	a, other := w.Mount("a", server.Addr()), w.Mount("other", server.Addr())
+	kept := writeSome(t, a.Dir, "kept", 3, 0)
+	readSome(t, other.Dir, kept)
+
+	intact := server.Logged()
+	f, err := os.Create(filepath.Join(a.Dir, "lost"))
+	must(t, err)
+	defer func() { _ = f.Close() }()
+	_, err = f.WriteString("lost")
+	must(t, err)
+	must(t, f.Sync())
+	server.Kill()
+	server.LoseTail(intact)
+	server.Start()
+
+	fresh := writeSome(t, other.Dir, "fresh", 10, 10)
+	if _, err := f.WriteAt([]byte("written since"), 0); err == nil {
+		if err = f.Sync(); err == nil {
+			t.Error("what is written to a lost file seems to be kept")
+		}
+	}
+	fresh["later"] = []byte("later")
+	must(t, os.WriteFile(filepath.Join(a.Dir, "later"), fresh["later"], 0o644)) // the mount goes on
+	for _, m := range []*harness.Mount{a, other} {
+		readSome(t, m.Dir, kept)
+		readSome(t, m.Dir, fresh)
+	}
+	w.Run("fsck", server.Addr(), "--deep")
 }
 
 // writeSome writes files, each with a content of its own, and returns what they hold.

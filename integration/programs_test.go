@@ -113,6 +113,14 @@ func sampleTree(t *testing.T) string {
 	return filepath.Join(goSource(t), "encoding")
 }
 
+// samplePart is a directory of the sample tree.
+func samplePart() string {
+	if long() {
+		return "encoding/json"
+	}
+	return "json"
+}
+
 // git commits a tree, clones it, packs it, and checks every object.
 func git(p *place) {
 	p.env = []string{
@@ -127,7 +135,7 @@ func git(p *place) {
 	p.run("git", "-C", "copy", "gc", "-q", "--aggressive", "--prune=now")
 	p.run("git", "-C", "copy", "fsck", "--full", "--strict")
 	p.run("git", "-C", "copy", "checkout", "-q", "-b", "other")
-	p.run("git", "-C", "copy", "mv", "json", "moved")
+	p.run("git", "-C", "copy", "mv", samplePart(), "moved")
 	p.run("git", "-C", "copy", "commit", "-qam", "moved")
 	p.run("git", "-C", "copy", "checkout", "-q", "HEAD^")
 	if out := p.run("git", "-C", "copy", "status", "--porcelain"); out != "" {
@@ -194,7 +202,7 @@ func rsync(p *place) {
 	if out := sync(); out != "" {
 		p.Errorf("the second time it copied\n%s", tail(out))
 	}
-	must(p.T, os.RemoveAll(filepath.Join(from, "json")))
+	must(p.T, os.RemoveAll(filepath.Join(from, samplePart())))
 	must(p.T, os.WriteFile(filepath.Join(from, "new"), []byte("new"), 0o640))
 	sync()
 	compare(p.T, from, p.path("to"))

@@ -43,7 +43,7 @@ type Reader interface {
 }
 
 // MaxPageEntries is the most that one ReadDir returns.
-const MaxPageEntries = 4096
+const MaxPageEntries = 2048
 
 // MaxExtentChunks is the most that one Extents call returns.
 const MaxExtentChunks = 256

@@ -125,8 +125,13 @@ func (fs *FS) publish(ctx context.Context, in *inode, p *pending) error {
 	return nil
 }
 
-// maxCompactTries bounds how often one commit makes room in a list for itself.
-const maxCompactTries = 8
+const (
+	// maxCompactTries bounds how often one commit makes room in a list for itself.
+	maxCompactTries = 8
+	// maxPieces is how many extents fit into any list that was compacted, to 1,024: each can
+	// cut one of those in two.
+	maxPieces = (meta.MaxChunkExtents - 1024) / 2
+)
 
 // commit makes a commit, in parts when it is too much for one call. in.flushing is held.
 func (fs *FS) commit(ctx context.Context, in *inode, c meta.Commit) error {
@@ -142,21 +147,33 @@ func (fs *FS) commit(ctx context.Context, in *inode, c meta.Commit) error {
 			return nil
 		case !errors.Is(err, meta.ErrTooMuch) || try == maxCompactTries:
 			return err
-		case len(c.Chunks) > 1:
-			first, rest := c, c
-			half := len(c.Chunks) / 2
-			first.Chunks, rest.Chunks = c.Chunks[:half], c.Chunks[half:]
-			first.Size = 0
+		case len(c.Chunks) > 1 || len(c.Chunks[0].Extents) > maxPieces:
+			first, rest := halves(c)
 			if err := fs.commit(ctx, in, first); err != nil {
 				return err
 			}
-			c = rest
+			c, try = rest, -1
 		default: // the chunk's list is full
 			if err := fs.compactNow(ctx, in, c.Chunks[0].Index); err != nil {
 				return err
 			}
 		}
 	}
+}
+
+// halves cuts a commit in two: by chunks, or by the extents of the only one, which do not overlap.
+func halves(c meta.Commit) (first, rest meta.Commit) {
+	first, rest = c, c
+	first.Size = 0
+	if half := len(c.Chunks) / 2; half > 0 {
+		first.Chunks, rest.Chunks = c.Chunks[:half], c.Chunks[half:]
+		return first, rest
+	}
+	only := c.Chunks[0]
+	half := len(only.Extents) / 2
+	first.Chunks = []meta.ChunkExtents{{Index: only.Index, Extents: only.Extents[:half]}}
+	rest.Chunks = []meta.ChunkExtents{{Index: only.Index, Extents: only.Extents[half:]}}
+	return first, rest
 }
 
 // sealActive makes what is buffered the sealed generation, or returns nil. One that is left

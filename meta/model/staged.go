@@ -148,6 +148,11 @@ func usedBytes(a *meta.Attr) uint64 {
 	return (a.Size + 4095) &^ 4095
 }
 
+// version makes one for a file whose extents are in lists.
+func (s *staged) version() uint64 {
+	return (s.counters.NextSlice>>19&(1<<16-1)<<32 | s.seq&(1<<32-1)) << 1
+}
+
 // setContent writes a file's new extents: inside the inode when one covers the
 // whole file, as lists otherwise. It counts references and frees slices that
 // have none left. The size must have been set. Named are slices that become known
@@ -158,7 +163,7 @@ func (s *staged) setContent(ino meta.Ino, now content, named map[uint64]meta.Sli
 	s.countReferences(before, now, named)
 	a.Inline = now.inline(a.Size)
 	a.HasChunks = a.Inline == nil && len(now) > 0
-	a.Version = s.seq << 1
+	a.Version = s.version()
 	if a.Inline != nil {
 		a.Version = a.Inline.Slice<<27 | uint64(a.Inline.Off)<<1 | 1
 	}

@@ -41,7 +41,7 @@ func (s *staged) keepContent(ino meta.Ino) bool {
 	}
 	s.setSize(ino, 0)
 	a := s.inode(ino)
-	a.Inline, a.HasChunks, a.Version = nil, false, s.seq<<1
+	a.Inline, a.HasChunks, a.Version = nil, false, s.version()
 	kept := s.counters.NextIno
 	s.counters.NextIno++
 	old.Nlink, old.Parent, old.Spread = 0, ino, false

@@ -103,6 +103,32 @@ func TestFullListMakesRoom(t *testing.T) {
 	}
 }
 
+// TestPiecesInOneExtent: as many pieces as a commit can have go into a chunk that is one extent, each of
+// which cuts one in two: that makes a longer list than there may be, however it is compacted before.
+func TestPiecesInOneExtent(t *testing.T) {
+	fs, _ := limited(t)
+	f := create(t, fs, "f")
+	want := bytes.Repeat([]byte("x"), 400*meta.MaxCommitExtents)
+	if _, err := f.WriteAt(want, 0); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Sync(); err != nil {
+		t.Fatal(err)
+	}
+	for round := range 3 {
+		dots(t, f, want, 10*round, 400, meta.MaxCommitExtents-1)
+		holds(t, f, want)
+	}
+	if err := f.Close(); err != nil {
+		t.Error(err)
+	}
+	f = create(t, fs, "f")
+	holds(t, f, want)
+	if err := f.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestFullListTakesAppends: what two clients append to a file whose last chunk's list is full
 // comes one behind the other, and overwrites nothing.
 func TestFullListTakesAppends(t *testing.T) {

@@ -37,7 +37,7 @@ local function keep_content(c, ino, v)
     T.put_xattr(c.p, dec(kept), xattrs[i], xattrs[i + 1])
     C.effect(c, pack('>c1I6B', 'X', kept, #xattrs[i]) .. xattrs[i] .. pack('>I4', #xattrs[i + 1]) .. xattrs[i + 1])
   end
-  local empty = char(band(byte(v, 1), 9)) .. sub(v, 2, 37) .. '\0\0\0\0\0\0' .. sub(v, 44, 49) .. pack('>I6', c.seq)
+  local empty = char(band(byte(v, 1), 9)) .. sub(v, 2, 37) .. '\0\0\0\0\0\0' .. sub(v, 44, 49) .. C.version(c)
   C.put(c, ino, empty) -- it comes first in the record
   C.put(c, kept, char(band(byte(v, 1), 7)) .. sub(v, 2, 3) .. '\0\0' .. sub(v, 6, 43) .. pack('>I6', ino) .. sub(v, 50))
   add_orphan(c, kept, ino, '')

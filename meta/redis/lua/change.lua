@@ -17,6 +17,23 @@ local ADMIN, START = 1, 2
 -- order and value hold the inodes to write, fx the other effects.
 local cx = {order = {}, value = {}, fx = {}}
 
+-- made[key] is the checksum of the last record that this process has made of a volume. Where another one
+-- is the last, the log was made elsewhere, and its end may be lost: this server was started anew, was a replica
+-- until now, or holds a backup. Clients that live on know inodes and slices of what is lost; so the first change
+-- passes over the numbers that may have been given out, for no number to be used twice.
+local made = {}
+
+-- What is passed over: more inodes than a server makes in four seconds, and a loss is of two at most. A scan goes
+-- through all numbers, so that they cost something.
+local LOST_INODES, LOST_SLICES = 131072, 1048576
+
+-- goes_on tells that nothing was lost of a log that another process has made.
+function C.goes_on(key, chain) made[key] = chain end
+
+local function pass_over(next, count)
+  return next + count < 2 ^ 48 and next + count or next
+end
+
 -- is_behind reports whether number a comes before b. They wrap around.
 local function is_behind(a, b) return (a - b) % 4294967296 > 2147483648 end
 
@@ -55,6 +72,9 @@ function C.begin(keys, args, mode)
       local n, sends = read('>I4B', given_up)
       if is_behind(mine, n) or mine == n and byte(args[5], 7) <= sends then return nil, fail('EIO', 'number') end
     end
+  end
+  if made[key] ~= chain then
+    c.nino, c.nslice = pass_over(c.nino, LOST_INODES), pass_over(c.nslice, LOST_SLICES)
   end
   c.key, c.p, c.start, c.slot, c.time = key, sub(key, 1, -2), start, slot, args[5]
   c.ns, c.chain, c.seq = sub(start, 3, 10), chain, c.seq + 1
@@ -101,6 +121,12 @@ function C.effect(c, e)
 end
 
 function C.ms(c) return (read('>I6', c.time)) end
+
+-- version makes one for a file whose extents are in lists: of where the log is, and of which slice numbers are
+-- next, since a log whose end was lost comes to the same places again, but passes over numbers before.
+function C.version(c)
+  return pack('>I6', (c.nslice - c.nslice % 524288) / 524288 % 65536 * 4294967296 + c.seq % 4294967296)
+end
 
 -- add_orphan lists an inode that has lost its last name, and its place.
 local function add_orphan(c, ino, parent, name)
@@ -169,7 +195,7 @@ function C.finish(c, about)
     call('HSET', c.key, 'state', state)
   end
   call('XADD', c.p .. 'log', format('%d-%d', c.epoch, c.seq), 'r', body .. chain)
-  c.done = true
+  made[c.key], c.done = chain, true
   return answer
 end
 

@@ -89,7 +89,7 @@ local function store(c, ino, v, size, k)
   local flags = band(byte(v, 1), 9)
   local head = sub(v, 2, 37) .. pack('>I6', size) .. sub(v, 44, 49)
   if inline then return char(flags + 2) .. head .. sub(first, 9) end
-  return char(flags + (rows and 4 or 0)) .. head .. pack('>I6', c.seq)
+  return char(flags + (rows and 4 or 0)) .. head .. C.version(c)
 end
 
 -- lay_chunks stages lists that are laid over those of some chunks, in order of index. seen is

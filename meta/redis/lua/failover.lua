@@ -56,6 +56,7 @@ define('promote', function(keys, args)
   local epoch, nino, nslice = read('>I6', state), read('>I6', state, 29), read('>I6', state, 35)
   if epoch + 1 > 2 ^ 48 - 1 or nino + inos > 2 ^ 48 - 1 or nslice + slices > 2 ^ 48 - 1 then return fail('ENOSPC') end
   set_role(key, pack('>I6', epoch + 1) .. sub(state, 7), 'S')
+  C.goes_on(key, sub(state, 13, 28))
   local c = C.begin(keys, args, ADMIN)
   c.nino, c.nslice = nino + inos, nslice + slices
   put_volume(c, args[7])

@@ -94,6 +94,7 @@ define('format', function(keys, args)
   if call('EXISTS', keys[1]) == 1 then return fail('EEXIST', 'volume') end
   local zero = pack('>I6I6', 1, 0) .. string.rep('0', 16) .. pack('>I6I6I7I6', 2, 1, 0, 1)
   call('HSET', keys[1], 'state', zero .. 'S\0\0\0\0\0\0')
+  C.goes_on(keys[1], string.rep('0', 16))
   local c = C.begin(keys, args, ADMIN)
   C.put(c, 1, args[7])
   put_volume(c, args[6])
