@@ -25,7 +25,7 @@ type exporter struct {
 	families map[string]*harness.Family
 }
 
-// exporters runs two sites, a mirror with a bucket of its own, and returns what their processes export
+// exporters runs two sites, a mirror with a bucket of its own, and a gateway, and returns what their processes export
 // when each has done some of everything.
 func exporters(t *testing.T) []exporter {
 	t.Helper()
@@ -47,6 +47,14 @@ func exporters(t *testing.T) []exporter {
 			}
 		}
 	}
+	g := w.Gateway("g", metaA, "--audit", "-")
+	file := filepath.Join(w.Dir("of-g"), "x")
+	must(t, os.WriteFile(file, bytes.Repeat([]byte("g"), 10_000), 0o644))
+	for _, args := range []string{"-T " + file + " $URL/vol/of-g", "$URL/vol/of-g"} {
+		if got := statusOf(w, g, harness.GatewayKey, harness.GatewaySecret, args); got != "200" {
+			t.Fatalf("%s: status %s", args, got)
+		}
+	}
 	w.Run("mirror", "verify", metaB, "--meta-only")
 	harness.Eventually(t, "the data at both sites, and the verification", 3*time.Minute, func() bool {
 		in, _ := runner.TryMetric(`mirrorfs_replicated_objects_total{copying="data.2.in"}`)
@@ -61,7 +69,7 @@ func exporters(t *testing.T) []exporter {
 	for _, p := range []struct {
 		name string
 		*harness.Process
-	}{{"mount", a.Process}, {"mount at a mirror", b.Process}, {"runner", runner}} {
+	}{{"mount", a.Process}, {"mount at a mirror", b.Process}, {"gateway", g.Process}, {"runner", runner}} {
 		text := p.Exposition()
 		all = append(all, exporter{p.name, harness.Families(text)})
 		problems, err := promlint.New(strings.NewReader(text)).Lint()
@@ -147,8 +155,8 @@ func metricsTable(all []exporter) string {
 		who := strings.Join(of[name], ", ")
 		if len(of[name]) == len(all) {
 			who = "all"
-		} else if who == "mount, mount at a mirror" {
-			who = "mounts"
+		} else {
+			who = strings.Replace(who, "mount, mount at a mirror", "mounts", 1)
 		}
 		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", name, kind, who, f.Help)
 	}
