@@ -84,6 +84,7 @@ type Gateway struct {
 	keys  [keyLocks]sync.Mutex
 	tmp   ownDir
 	parts ownDir
+	kick  chan struct{} // asks Run to look at once
 }
 
 var _ API = (*Gateway)(nil)
@@ -100,6 +101,7 @@ func New(opts Options) (*Gateway, error) {
 	return &Gateway{
 		opts: opts, fs: opts.FS, log: opts.Logger, seed: maphash.MakeSeed(),
 		tmp: ownDir{name: "tmp"}, parts: ownDir{name: "uploads"},
+		kick: make(chan struct{}, 1),
 	}, nil
 }
 

@@ -66,7 +66,7 @@ func (g *Gateway) mayReplace(pl *place, c *Conditions) error {
 }
 
 // maxAppear bounds how often an object is tried to be made while the directories above it go away.
-const maxAppear = 8
+const maxAppear = 100
 
 // appear gives a file its key's name, in place of what had it.
 func (g *Gateway) appear(ctx context.Context, t *temp, pl *place, n Name, c *Conditions) error {
@@ -85,10 +85,9 @@ func (g *Gateway) appear(ctx context.Context, t *temp, pl *place, n Name, c *Con
 			}
 		}
 		parent, err := g.parent(ctx, pl)
-		if err != nil {
-			return err
+		if err == nil {
+			err = g.fs.Rename(ctx, meta.Rename{OldParent: t.dir, OldName: t.name, NewParent: parent, NewName: pl.name, Flags: flags})
 		}
-		err = g.fs.Rename(ctx, meta.Rename{OldParent: t.dir, OldName: t.name, NewParent: parent, NewName: pl.name, Flags: flags})
 		switch {
 		case err == nil:
 			t.gone = true
@@ -126,11 +125,11 @@ func (g *Gateway) putDir(ctx context.Context, pl *place, r *PutRequest) (Info, e
 	}
 	defer g.lock(r.Name)()
 	for try := 0; ; try++ {
+		var ino meta.Ino
 		parent, err := g.parent(ctx, pl)
-		if err != nil {
-			return Info{}, err
+		if err == nil {
+			ino, err = g.mkdir(ctx, parent, pl.name, g.opts.DirMode)
 		}
-		ino, err := g.mkdir(ctx, parent, pl.name, g.opts.DirMode)
 		s := stored{Described: r.Described, Of: emptyETag}
 		if err == nil {
 			err = g.keep(ctx, ino, &s)

@@ -3,47 +3,31 @@ package s3front
 import (
 	"fmt"
 	"io"
+	"reflect"
 	"strings"
 
-	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"github.com/versity/versitygw/s3api/middlewares"
 	"github.com/versity/versitygw/s3api/utils"
-	"github.com/versity/versitygw/s3response"
 
 	"mirrorfs/gateway"
 )
 
-// sums are where a request or an answer of the library has its checksums: a field for each algorithm.
-type sums struct {
-	crc32, crc32c, crc64nvme, sha1, sha256, sha512, md5, xxhash64, xxhash3, xxhash128 **string
-}
+// sums is a request or an answer of the library, of which each kind has a field for every algorithm:
+// ChecksumCRC32 and so on.
+type sums struct{ fields reflect.Value }
 
-// of gives the field of an algorithm, nil for one that is unknown.
+// sumsOf gives the fields of a pointer to a struct.
+func sumsOf(p any) sums { return sums{reflect.ValueOf(p).Elem()} }
+
+// of gives the field of an algorithm, nil for one that is unknown there.
 func (s sums) of(algorithm string) **string {
-	switch types.ChecksumAlgorithm(strings.ToUpper(algorithm)) {
-	case types.ChecksumAlgorithmCrc32:
-		return s.crc32
-	case types.ChecksumAlgorithmCrc32c:
-		return s.crc32c
-	case types.ChecksumAlgorithmCrc64nvme:
-		return s.crc64nvme
-	case types.ChecksumAlgorithmSha1:
-		return s.sha1
-	case types.ChecksumAlgorithmSha256:
-		return s.sha256
-	case types.ChecksumAlgorithmSha512:
-		return s.sha512
-	case types.ChecksumAlgorithmMd5:
-		return s.md5
-	case types.ChecksumAlgorithmXxhash64:
-		return s.xxhash64
-	case types.ChecksumAlgorithmXxhash3:
-		return s.xxhash3
-	case types.ChecksumAlgorithmXxhash128:
-		return s.xxhash128
+	f := s.fields.FieldByName("Checksum" + strings.ToUpper(algorithm))
+	if !f.IsValid() {
+		return nil
 	}
-	return nil
+	p, _ := f.Addr().Interface().(**string)
+	return p
 }
 
 // set puts a checksum, if there is one, into its field and gives its type.
@@ -54,6 +38,11 @@ func (s sums) set(c *gateway.Checksum) types.ChecksumType {
 	if p := s.of(c.Algorithm); p != nil {
 		*p = &c.Value
 	}
+	return typeOf(c)
+}
+
+// typeOf says what a checksum is of.
+func typeOf(c *gateway.Checksum) types.ChecksumType {
 	if c.Composite {
 		return types.ChecksumTypeComposite
 	}
@@ -68,18 +57,6 @@ func (s sums) get() *gateway.Checksum {
 		}
 	}
 	return nil
-}
-
-func putSums(p *s3response.PutObjectInput) sums {
-	return sums{&p.ChecksumCRC32, &p.ChecksumCRC32C, &p.ChecksumCRC64NVME, &p.ChecksumSHA1, &p.ChecksumSHA256, &p.ChecksumSHA512, &p.ChecksumMD5, &p.ChecksumXXHASH64, &p.ChecksumXXHASH3, &p.ChecksumXXHASH128}
-}
-
-func putOutSums(p *s3response.PutObjectOutput) sums {
-	return sums{&p.ChecksumCRC32, &p.ChecksumCRC32C, &p.ChecksumCRC64NVME, &p.ChecksumSHA1, &p.ChecksumSHA256, &p.ChecksumSHA512, &p.ChecksumMD5, &p.ChecksumXXHASH64, &p.ChecksumXXHASH3, &p.ChecksumXXHASH128}
-}
-
-func getSums(p *s3.GetObjectOutput) sums {
-	return sums{&p.ChecksumCRC32, &p.ChecksumCRC32C, &p.ChecksumCRC64NVME, &p.ChecksumSHA1, &p.ChecksumSHA256, &p.ChecksumSHA512, &p.ChecksumMD5, &p.ChecksumXXHASH64, &p.ChecksumXXHASH3, &p.ChecksumXXHASH128}
 }
 
 // content is the body of a request, which fails at its end when it does not have the checksum that the

@@ -80,7 +80,7 @@ func describe(o *gateway.Object, mode types.ChecksumMode) *s3.GetObjectOutput {
 		a.PartsCount = ptr(int32(o.Parts))
 	}
 	if mode == types.ChecksumModeEnabled && !o.Partial {
-		a.ChecksumType = getSums(a).set(o.Checksum)
+		a.ChecksumType = sumsOf(a).set(o.Checksum)
 	}
 	return a
 }
@@ -125,7 +125,7 @@ func (b *backend) PutObject(ctx context.Context, in s3response.PutObjectInput) (
 	if err != nil {
 		return out, err
 	}
-	body, err := content(in.Body, deref(in.ContentLength), putSums(&in).get(), in.ChecksumAlgorithm)
+	body, err := content(in.Body, deref(in.ContentLength), sumsOf(&in).get(), in.ChecksumAlgorithm)
 	if err != nil {
 		return out, err
 	}
@@ -144,7 +144,7 @@ func (b *backend) PutObject(ctx context.Context, in s3response.PutObjectInput) (
 	}
 	b.changed(ctx)
 	out.ETag, out.Size = quote(info.ETag), &info.Size
-	out.ChecksumType = putOutSums(&out).set(info.Checksum)
+	out.ChecksumType = sumsOf(&out).set(info.Checksum)
 	return out, nil
 }
 
