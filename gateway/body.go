@@ -3,6 +3,7 @@ package gateway
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -122,7 +123,7 @@ func (b *Body) WriteTo(w io.Writer) (int64, error) {
 	done := int64(0)
 	for {
 		s, err := b.next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return done, nil
 		}
 		if err != nil {
@@ -187,7 +188,7 @@ var copyBuffers = sync.Pool{New: func() any { return new([copyBytes]byte) }} //n
 
 // copy copies some of a span.
 func (b *Body) copy(w io.Writer, s *chunk.Span) (int, error) {
-	buf := copyBuffers.Get().(*[copyBytes]byte) //nolint:errcheck // nothing else is in the pool
+	buf := copyBuffers.Get().(*[copyBytes]byte)
 	defer copyBuffers.Put(buf)
 	n, err := s.ReadAt(buf[:min(copyBytes, s.Len-b.at)], int64(b.at))
 	if n == 0 {

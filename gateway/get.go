@@ -47,7 +47,7 @@ func (g *Gateway) get(ctx context.Context, r GetRequest) (*Object, error) {
 	o, err := r.answer(&s, &node)
 	if err != nil {
 		if f != nil {
-			f.Release()
+			f.Release() //nolint:contextcheck // what is given up here needs no request
 		}
 		return nil, err
 	}

@@ -98,7 +98,7 @@ var bodyBuffers = sync.Pool{New: func() any { return new([bodyBytes]byte) }} //n
 
 // fill writes a body to the file, up to its end, and checks its length.
 func (t *temp) fill(ctx context.Context, c *Content) error {
-	buf := bodyBuffers.Get().(*[bodyBytes]byte) //nolint:errcheck // nothing else is in the pool
+	buf := bodyBuffers.Get().(*[bodyBytes]byte)
 	defer bodyBuffers.Put(buf)
 	if c.Size > MaxPutBytes {
 		return refuse(TooLarge)
@@ -107,7 +107,7 @@ func (t *temp) fill(ctx context.Context, c *Content) error {
 	for !ended {
 		n, err := io.ReadFull(c.Body, buf[:])
 		switch {
-		case err == io.EOF || err == io.ErrUnexpectedEOF: //nolint:errorlint // as io.ReadFull gives them
+		case err == io.EOF || err == io.ErrUnexpectedEOF:
 			ended = true
 		case err != nil:
 			return &Error{Kind: BadBody, Err: err}
@@ -151,5 +151,5 @@ func (t *temp) discard(ctx context.Context) {
 		// What stays behind, Run removes.
 		_ = t.g.fs.Unlink(context.WithoutCancel(ctx), meta.Unlink{Parent: t.dir, Name: t.name})
 	}
-	t.f.Release()
+	t.f.Release() //nolint:contextcheck // what is given up here needs no request
 }

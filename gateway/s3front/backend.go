@@ -101,7 +101,7 @@ func orNil(s string) *string {
 
 // GetBucketAcl is asked for on every request. No bucket has one; it says that anybody may read when
 // requests without a signature are passed on.
-func (b *backend) GetBucketAcl(context.Context, *s3.GetBucketAclInput) ([]byte, error) {
+func (b *backend) GetBucketAcl(context.Context, *s3.GetBucketAclInput) ([]byte, error) { //nolint:staticcheck // the library names it
 	acl := auth.ACL{Owner: owner}
 	if b.anonymous {
 		acl.Grantees = []auth.Grantee{{Permission: auth.PermissionRead, Access: "all-users", Type: types.TypeGroup}}

@@ -180,7 +180,7 @@ func (b *backend) GetObjectAttributes(ctx context.Context, in *s3.GetObjectAttri
 }
 
 // GetObjectAcl says that the owner may do everything: ACLs play no part.
-func (b *backend) GetObjectAcl(ctx context.Context, in *s3.GetObjectAclInput) (*s3.GetObjectAclOutput, error) {
+func (b *backend) GetObjectAcl(ctx context.Context, in *s3.GetObjectAclInput) (*s3.GetObjectAclOutput, error) { //nolint:staticcheck // the library names it
 	ctx, err := b.request(ctx)
 	if err != nil {
 		return nil, err
