@@ -61,8 +61,8 @@ func (g *Gateway) Clean(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	tmp, err := g.tmp.get(ctx, g)
-	if err != nil {
+	tmp, err := g.tmp.look(ctx, g)
+	if err != nil || tmp == 0 {
 		return err
 	}
 	old := now.Add(-g.opts.TempAge).UnixNano()

@@ -35,6 +35,24 @@ func (d *ownDir) get(ctx context.Context, g *Gateway) (meta.Ino, error) {
 	return d.ino, err
 }
 
+// look gives the directory's inode, 0 when nobody has made it yet.
+func (d *ownDir) look(ctx context.Context, g *Gateway) (meta.Ino, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.ino != 0 {
+		return d.ino, nil
+	}
+	nodes, err := g.fs.Resolve(ctx, g.fs.Root(), hidden+"/"+d.name)
+	if errors.Is(err, syscall.ENOENT) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	d.ino = nodes[len(nodes)-1].Ino
+	return d.ino, nil
+}
+
 // lost tells that the directory was removed.
 func (d *ownDir) lost() {
 	d.mu.Lock()

@@ -92,9 +92,12 @@ func (g *Gateway) upload(ctx context.Context, n UploadName) (*upload, error) {
 	if _, err := g.bucketDir(ctx, n.Bucket); err != nil {
 		return nil, err
 	}
-	top, err := g.parts.get(ctx, g)
+	top, err := g.parts.look(ctx, g)
 	if err != nil {
 		return nil, err
+	}
+	if top == 0 {
+		return nil, refuse(NoSuchUpload)
 	}
 	dir, err := g.fs.Lookup(ctx, top, n.ID)
 	if errors.Is(err, syscall.ENOENT) {

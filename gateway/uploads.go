@@ -130,8 +130,8 @@ func (g *Gateway) allUploads(ctx context.Context, r *UploadsRequest) ([]Upload, 
 
 // eachUpload calls f for every upload that goes on.
 func (g *Gateway) eachUpload(ctx context.Context, f func(*upload) error) error {
-	top, err := g.parts.get(ctx, g)
-	if err != nil {
+	top, err := g.parts.look(ctx, g)
+	if err != nil || top == 0 {
 		return err
 	}
 	for after := ""; ; {

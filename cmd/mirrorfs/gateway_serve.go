@@ -135,6 +135,9 @@ func (s *s3Server) serve(ctx context.Context) error {
 	defer stop()
 	run := func(f func(context.Context) error) { all.Go(func() { c.warn(ctx, f(beside)) }) }
 	run(s.keys.Run)
+	if !s.opts.readOnly {
+		run(s.gw.Run)
+	}
 	l, scheme := net.Listener(s.listener), "http"
 	if s.cert != nil {
 		run(s.cert.Run)

@@ -66,6 +66,7 @@ func (s *Server) watch(ctx fiber.Ctx) error {
 	}()
 	if err := s.bounded(ctx); err != nil {
 		returned = true
+		ctx.Response().Header.SetConnectionClose() // what the client goes on sending is no request
 		return w.refuse(ctx, err)
 	}
 	err := ctx.Next()
