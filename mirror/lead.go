@@ -103,6 +103,8 @@ func (r *runner) lead(ctx context.Context) error {
 				return err
 			}
 			r.cfg.Logger.WarnContext(ctx, "this runner has lost its lease, or could not prolong it: it stops until it has it again")
+		case err == nil && r.inherit(ctx):
+			continue
 		case err != nil:
 			r.cfg.Logger.WarnContext(ctx, "the metadata of this site does not tell which runner is at work", slog.Any("error", err))
 		case !waiting:
@@ -125,6 +127,7 @@ func (r *runner) workUnder(ctx context.Context, l *lease) error {
 			r.progress.goOn(last)
 		}
 	}
+	r.progress.holds(here(l.owner))
 	r.cfg.Logger.InfoContext(ctx, "this runner does the work")
 	leading, stop := context.WithCancelCause(ctx)
 	defer stop(nil)

@@ -105,6 +105,21 @@ func TestAnotherRunnerTakesOver(t *testing.T) {
 	sameLog(t, s.world, copied)
 }
 
+// A runner that was killed is followed at once by another one on the same machine, although its lease is for an hour;
+// one that runs is not, nor is one of which nobody can tell.
+func TestLeaseOfADeadRunnerIsInherited(t *testing.T) {
+	s := redisWorld(t)
+	writer := newChurn(session(t, s.local(t)), seeded(t), "w")
+	s.add(t)
+	for range 3 {
+		cmd := s.startProcess(t, runnerTTL+"=1h")
+		until(t, "it works", func() bool { return s.atWork(t) == cmd.Process.Pid })
+		writer.run(t, 50)
+		s.mustBeEqual(t)
+		kill(t, cmd)
+	}
+}
+
 // The runner at work loses its way to the mirror's own Redis without being told. Another one takes over; when the
 // way is back, the first one waits.
 func TestRunnerThatIsCutOffFromItsSite(t *testing.T) {

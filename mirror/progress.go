@@ -30,6 +30,8 @@ type note struct {
 	LinkDown time.Time `json:"link_down_since,omitzero"`
 	Seen     time.Time `json:"seen"` // when the runner wrote this
 	Runner   Runner    `json:"runner,omitzero"`
+	// Holder is who has the lease, or had it last.
+	Holder holder `json:"holder,omitzero"`
 
 	// What has facts of its own, and what is for metrics only.
 	data      DataStatus
@@ -104,6 +106,13 @@ func (p *progress) leads(who Runner) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.note.Runner, p.working = who, who != Runner{}
+}
+
+// holds notes as whom this runner has the lease.
+func (p *progress) holds(h holder) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.note.Holder = h
 }
 
 // works tells whether this runner does the work.

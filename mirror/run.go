@@ -144,6 +144,8 @@ type runner struct {
 	found    func([]compare.Difference) // told what a repair finds; may be nil
 	// promotions are those that the source told of last.
 	promotions atomic.Pointer[[]meta.Promotion]
+	// inherited is the last owner whose lease was given back because it is dead.
+	inherited string
 }
 
 // ErrRemoved says that the mirror was removed at the source.

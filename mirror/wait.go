@@ -31,8 +31,12 @@ type awaited interface {
 // Wait returns when everything that the source had acknowledged before the call
 // is readable at a mirror: it asks the source once and then watches the mirror. It
 // returns that position. When ctx ends before, the error wraps ErrNotThere and
-// says how far the mirror is. It works while the first copy is under way.
+// says how far the mirror is. It works while the first copy is under way. A site that was promoted has nobody
+// to wait for, and what it knows of a source is old.
 func Wait(ctx context.Context, source meta.Source, site meta.Replica) (meta.Position, error) {
+	if err := mustBeMirror(ctx, site); err != nil {
+		return meta.Position{}, err
+	}
 	head, err := source.State(ctx)
 	if err != nil {
 		return meta.Position{}, fmt.Errorf("source: %w", err)
@@ -58,6 +62,9 @@ func WaitFor(ctx context.Context, site Site, at meta.Position) error {
 // did when it was asked, or something later, although it may lack what was done elsewhere. Of a
 // directory everything counts, for that may be below it.
 func WaitPath(ctx context.Context, source, site Site, path string) (meta.Position, error) {
+	if err := mustBeMirror(ctx, site); err != nil {
+		return meta.Position{}, err
+	}
 	want, err := lookAt(ctx, source, path)
 	if err != nil {
 		return meta.Position{}, fmt.Errorf("source: %w", err)
@@ -67,6 +74,18 @@ func WaitPath(ctx context.Context, source, site Site, path string) (meta.Positio
 		return err == nil && !want.isDir() && want.equal(&got)
 	}
 	return want.at, await(ctx, site, want.at, shown)
+}
+
+func mustBeMirror(ctx context.Context, site awaited) error {
+	s, err := site.State(ctx)
+	switch {
+	case err != nil:
+		return fmt.Errorf("mirror: %w", err)
+	case s.Role == meta.RoleSource:
+		return errIsSource
+	default:
+		return nil
+	}
 }
 
 // await returns when a site stands at a position or later, or already shows what is
