@@ -312,13 +312,7 @@ func (r *runner) dataPlan(ctx context.Context) (dataPlan, error) {
 }
 
 // carryData copies data until ctx ends.
-func (r *runner) carryData(ctx context.Context) error {
-	c, err := newCarrier(*r.cfg.Data, r.dataPlan)
-	if err != nil {
-		return err
-	}
-	return c.run(ctx)
-}
+func (r *runner) carryData(ctx context.Context) error { return r.carrier.run(ctx) }
 
 // showFacts takes over how far the copying of data is, and what was verified, whoever did it.
 func (r *runner) showFacts(ctx context.Context) error {

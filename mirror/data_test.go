@@ -4,12 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"mirrorfs/meta"
+	"mirrorfs/meta/model"
 	"mirrorfs/mirror"
 	"mirrorfs/object"
 )
@@ -452,4 +456,53 @@ type countedDeletes struct {
 func (c *countedDeletes) Delete(ctx context.Context, key string) error {
 	c.n.Add(1)
 	return c.Store.Delete(ctx, key)
+}
+
+// refusing are claims that somebody else can have.
+type refusing struct {
+	meta.Claims
+	on atomic.Bool
+}
+
+func (c *refusing) Claim(ctx context.Context, name, owner string, ttl time.Duration) (bool, error) {
+	if c.on.Load() {
+		return false, nil
+	}
+	return c.Claims.Claim(ctx, name, owner, ttl)
+}
+
+// A runner that lost its lease and has it again copies data as before, with the metrics that it has registered.
+func TestCopyingGoesOnWithTheLease(t *testing.T) {
+	source := model.New(settings("volume-1"), nil)
+	d := withData(t, worldOf(source, model.NewReplica(nil)), source.Client())
+	d.addMode(t, mirror.AddOptions{Mode: mirror.ModeFull})
+	cfg := d.data(t)
+	lease := &refusing{Claims: d.nearClient().(meta.Claims)}
+	cfg.Claims, cfg.LeaseTTL = lease, 200*time.Millisecond
+	cfg.Metrics = prometheus.NewRegistry()
+	cfg.Data.Metrics = cfg.Metrics
+	var log lostLease
+	cfg.Logger = slog.New(slog.NewTextHandler(&log, nil))
+	start(t, cfg)
+	d.write(t, meta.RootIno, "before", 1)
+	d.complete(t)
+	for range 2 {
+		seen := log.times.Load()
+		lease.on.Store(true)
+		until(t, "it has lost its lease", func() bool { return log.times.Load() > seen })
+		lease.on.Store(false)
+		s := d.write(t, meta.RootIno, fmt.Sprint("after", seen), 1)
+		d.complete(t)
+		d.mustHave(t, d.two, s)
+	}
+}
+
+// lostLease counts how often a log tells of a lost lease.
+type lostLease struct{ times atomic.Int64 }
+
+func (l *lostLease) Write(line []byte) (int, error) {
+	if strings.Contains(string(line), "has lost its lease") {
+		l.times.Add(1)
+	}
+	return len(line), nil
 }

@@ -144,6 +144,9 @@ type runner struct {
 	found    func([]compare.Difference) // told what a repair finds; may be nil
 	// promotions are those that the source told of last.
 	promotions atomic.Pointer[[]meta.Promotion]
+	// carrier copies data, nil when none is; one for all times that this runner works, for its metrics are registered
+	// once.
+	carrier *carrier
 	// inherited is the last owner whose lease was given back because it is dead.
 	inherited string
 }
@@ -181,6 +184,11 @@ func Run(ctx context.Context, cfg Config) error {
 	if r.metrics, err = newRunnerMetrics(cfg.Metrics, r.progress); err != nil {
 		return err
 	}
+	if cfg.Data != nil {
+		if r.carrier, err = newCarrier(*cfg.Data, r.dataPlan); err != nil {
+			return err
+		}
+	}
 	g, runCtx := errgroup.WithContext(ctx)
 	g.Go(func() error { return r.showFacts(runCtx) })
 	g.Go(func() error { return r.lead(runCtx) })
@@ -198,7 +206,7 @@ func (r *runner) work(ctx context.Context) error {
 	g, working := errgroup.WithContext(ctx)
 	g.Go(func() error { return r.keepNote(working) })
 	g.Go(func() error { return r.pull(working) })
-	if r.cfg.Data != nil {
+	if r.carrier != nil {
 		g.Go(func() error { return r.carryData(working) })
 	}
 	err := g.Wait()
