@@ -81,7 +81,7 @@ func (w *writer) make(s *step) error {
 	case rename:
 		return os.Rename(path(s.from), path(s.to))
 	case unlink:
-		return os.Remove(path(s.from))
+		return syscall.Unlink(path(s.from)) // os.Remove tries rmdir next, and tells what that says
 	default:
 		return os.WriteFile(path(s.to), content(s.content), 0o644)
 	}
