@@ -139,7 +139,7 @@ func TestBadRequests(t *testing.T) {
 			}
 		})
 	}
-	if _, err := r.Gateway.Head(t.Context(), gateway.GetRequest{Name: gateway.Name{Bucket: bucket, Key: "bad/key"}}); gateway.KindOf(err) != gateway.NoSuchKey {
+	if _, err := r.Head(t.Context(), gateway.GetRequest{Name: gateway.Name{Bucket: bucket, Key: "bad/key"}}); gateway.KindOf(err) != gateway.NoSuchKey {
 		t.Errorf("something was written: %v", err)
 	}
 	if status, text := r.send(t, &bad{body: "good"}); status != 200 {
@@ -178,7 +178,7 @@ func TestTruncatedBodyWritesNothing(t *testing.T) {
 		t.Errorf("answered with %d", got.Status)
 	}
 	_ = conn.Close()
-	if _, err := r.Gateway.Head(t.Context(), gateway.GetRequest{Name: gateway.Name{Bucket: bucket, Key: "cut"}}); gateway.KindOf(err) != gateway.NoSuchKey {
+	if _, err := r.Head(t.Context(), gateway.GetRequest{Name: gateway.Name{Bucket: bucket, Key: "cut"}}); gateway.KindOf(err) != gateway.NoSuchKey {
 		t.Errorf("something was written: %v", err)
 	}
 }
