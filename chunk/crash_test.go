@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -37,6 +38,7 @@ func TestAKilledWriterLosesNoClosedSlice(t *testing.T) {
 	closed := 0
 	for range 4 {
 		closed = kill(t, dir, closed, 1+rng.IntN(25))
+		forget(t, dir, closed+1)
 	}
 	store := &store{Store: openStore(t, dir)}
 	c := openCache(t, dir+"/cache", chunk.DiskOptions{})
@@ -93,6 +95,17 @@ func kill(t *testing.T, dir string, from, count int) int {
 		t.Fatalf("the victim ended by itself after slice %d: %s", last, text.String())
 	}
 	return last
+}
+
+// forget removes what a victim had stored of the slice that it was at: a number is given out once, and the next
+// victim begins with this one.
+func forget(t *testing.T, dir string, slice int) {
+	t.Helper()
+	blocks, err := filepath.Glob(fmt.Sprintf("%s/bucket/data/*/*/%d-*", dir, slice))
+	must(t, err)
+	for _, block := range blocks {
+		must(t, os.Remove(block))
+	}
 }
 
 // beVictim writes slices until it is killed, telling of each that it closed.

@@ -19,7 +19,7 @@ const (
 	functionPrefix = libraryName + "_"
 	// libraryRevision rises with each change of lua/: a client replaces an older library
 	// and leaves a newer one alone.
-	libraryRevision = 32
+	libraryRevision = 33
 )
 
 // library is the source of all functions. A file sees the locals of those before it.
