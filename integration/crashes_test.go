@@ -1,12 +1,14 @@
 package integration_test
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -161,15 +163,28 @@ func (s *crashSites) check(round int, writers []*churner) {
 	s.Run("fsck", s.serverB.Addr(), "--deep")
 	for i, w := range writers {
 		if i%2 == 0 {
-			must(s.t, os.RemoveAll(filepath.Join(s.a.Dir, w.dir)))
+			s.remove(s.a, w.dir)
 		} else {
 			s.kept = append(s.kept, w)
 		}
 	}
 	for ; len(s.kept) > keptDirs; s.kept = s.kept[1:] {
 		s.kept[0].check(s.t, s.b.Dir)
-		must(s.t, os.RemoveAll(filepath.Join(s.b.Dir, s.kept[0].dir)))
+		s.remove(s.b, s.kept[0].dir)
 	}
+}
+
+// remove removes a directory at a site, also when its mount was just started and looked for a source that
+// was not there yet: for a second after that, changes fail at once.
+func (s *crashSites) remove(m *harness.Mount, dir string) {
+	s.t.Helper()
+	harness.Eventually(s.t, "removal of "+dir, time.Minute, func() bool {
+		err := os.RemoveAll(filepath.Join(m.Dir, dir))
+		if err != nil && !errors.Is(err, syscall.EIO) {
+			s.t.Fatal(err)
+		}
+		return err == nil
+	})
 }
 
 // keptDirs is how many directories of earlier rounds stay, to be looked at once more before they go: what is
