@@ -31,6 +31,7 @@ const (
 // backend is a gateway.API as the library wants it. What it does not have is NotImplemented.
 type backend struct {
 	lib.BackendUnsupported
+	base      context.Context //nolint:containedctx // of the server's life, which no call spans
 	api       gateway.API
 	anonymous bool
 	log       *slog.Logger
@@ -45,14 +46,15 @@ func (*backend) String() string { return "mirrorfs" }
 func (*backend) Shutdown() {}
 
 // request gives the context for a request to the API, once the position that it wants is reached. What the
-// library passes belongs to it again when the request's handler returns, and so nothing of it is kept.
+// library passes belongs to it again when the request's handler returns, and so nothing of it is kept; its
+// context, which ends with the beginning of a Shutdown, is not used.
 func (b *backend) request(ctx context.Context) (context.Context, error) {
 	rc, ok := ctx.(*fasthttp.RequestCtx)
 	if !ok {
 		return ctx, nil
 	}
 	acct, _ := rc.UserValue(string(utils.ContextKeyAccount)).(auth.Account)
-	ctx = context.WithValue(ctx, requestKey{}, rc)
+	ctx = context.WithValue(b.base, requestKey{}, rc)
 	ctx = gateway.WithCaller(ctx, gateway.Caller{AccessKey: strings.Clone(acct.Access)})
 	wait := rc.Request.Header.Peek(WaitHeader)
 	if len(wait) == 0 {

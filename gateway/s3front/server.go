@@ -54,6 +54,10 @@ type Server struct {
 	opts     Options
 	app      *fiber.App
 	draining atomic.Bool
+	// base is the context of all requests. It ends when those that went on too long after Shutdown
+	// are cut off. The library's own would end at the beginning of a Shutdown.
+	base context.Context //nolint:containedctx // of the server's life, which no call spans
+	cut  context.CancelFunc
 }
 
 // New makes a Server. It starts nothing.
@@ -76,6 +80,7 @@ func New(opts Options) (*Server, error) {
 	// The library wants an account that may do everything. Nobody knows this one's secret.
 	root := middlewares.RootUserConfig{Access: rand.Text(), Secret: rand.Text() + rand.Text()}
 	s := &Server{opts: opts}
+	s.base, s.cut = context.WithCancel(context.Background())
 	healthy := func(ctx fiber.Ctx) error { return ctx.SendString("healthy\n") }
 	options := []s3api.Option{
 		s3api.WithRoute(fiber.MethodGet, HealthPath, healthy), s3api.WithRoute(fiber.MethodGet, ReadyPath, s.ready),
@@ -86,7 +91,7 @@ func New(opts Options) (*Server, error) {
 	if opts.Domain != "" {
 		options = append(options, s3api.WithHostStyle(opts.Domain))
 	}
-	lib, err := s3api.New(&backend{api: opts.API, anonymous: opts.Anonymous, log: opts.Logger}, root, opts.Region,
+	lib, err := s3api.New(&backend{base: s.base, api: opts.API, anonymous: opts.Anonymous, log: opts.Logger}, root, opts.Region,
 		accounts{opts.Keys}, nil, nil, nil, actions{}, options...)
 	if err != nil {
 		return nil, fmt.Errorf("s3front: %w", err)
@@ -114,6 +119,7 @@ func (s *Server) Serve(ln net.Listener) error {
 
 // Shutdown closes the listener, waits for the requests that go on until ctx ends, and then cuts them off.
 func (s *Server) Shutdown(ctx context.Context) error {
+	defer s.cut()
 	s.draining.Store(true)
 	return s.app.ShutdownWithContext(ctx)
 }

@@ -240,7 +240,7 @@ func (s *Server) ready(ctx fiber.Ctx) error {
 		return ctx.Status(http.StatusServiceUnavailable).SendString("draining\n")
 	}
 	if s.opts.Ready != nil {
-		if err := s.opts.Ready(ctx.RequestCtx()); err != nil {
+		if err := s.opts.Ready(s.base); err != nil {
 			return ctx.Status(http.StatusServiceUnavailable).SendString(err.Error() + "\n")
 		}
 	}
