@@ -126,3 +126,6 @@ func (b *Blocks) near(p *piece) (Span, bool) {
 func detach(ctx context.Context) (context.Context, context.CancelCauseFunc) {
 	return context.WithCancelCause(context.WithoutCancel(ctx))
 }
+
+// Crowded reports whether writers may have to wait for blocks on their way to the store.
+func (b *Blocks) Crowded() bool { return b.budget.tight() }

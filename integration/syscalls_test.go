@@ -130,10 +130,27 @@ func systemCalls() []systemCall {
 	}
 }
 
+// dirtyCalls write during a cut, and then wait for what was written. The last one does nothing but die.
+func dirtyCalls() []systemCall {
+	then := func(call func(fd int) error) func(string, any) error {
+		return onFile(func(fd int) error {
+			if _, err := unix.Pwrite(fd, []byte("written"), 0); err != nil {
+				return err
+			}
+			return call(fd)
+		})
+	}
+	return []systemCall{
+		{"write and close", opened("old", unix.O_RDWR), then(unix.Close), unix.EIO},
+		{"write and fsync", opened("old", unix.O_RDWR), then(unix.Fsync), unix.EIO},
+		{"die with what was written", opened("old", unix.O_RDWR), then(func(int) error { return unix.Kill(unix.Getpid(), unix.SIGTERM) }), nil},
+	}
+}
+
 // makeCall is the process that makes a call: it says when it is ready, makes the call when told to, and
 // says what came of it.
 func makeCall(name, dir string) error {
-	for _, c := range systemCalls() {
+	for _, c := range append(systemCalls(), dirtyCalls()...) {
 		if c.name != name {
 			continue
 		}
@@ -228,6 +245,20 @@ func (p *caller) says(t *testing.T) string {
 		t.Fatalf("%s: nothing was heard of it: %s", p.name, p.state())
 		return ""
 	}
+}
+
+// waits reports whether the process waits for its mount, or has ended.
+func (p *caller) waits() bool {
+	threads, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/wchan", p.cmd.Process.Pid))
+	for _, name := range threads {
+		in, _ := os.ReadFile(name)
+		for _, of := range []string{"fuse", "request_wait", "folio_wait"} { // of a request, or of a page that one is to bring
+			if strings.Contains(string(in), of) {
+				return true
+			}
+		}
+	}
+	return len(threads) == 0
 }
 
 // state tells what the kernel says of a process that hangs.

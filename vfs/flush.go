@@ -34,6 +34,14 @@ func (f *File) Flush(ctx context.Context) error {
 	return f.sync(ctx, "close")
 }
 
+// FlushWaits reports whether a Flush, and a ReleaseLocks for an owner, have to wait for anything.
+func (f *File) FlushWaits(owner uint64) bool {
+	f.in.mu.RLock()
+	buffering := f.writable() && f.in.buffering()
+	f.in.mu.RUnlock()
+	return buffering || f.fs.locks.has(lockKey{f.in.ino, meta.LockRange, owner})
+}
+
 // Fsync is Flush for every kind of handle and file.
 func (f *File) Fsync(ctx context.Context) error { return f.sync(ctx, "fsync") }
 

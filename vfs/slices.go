@@ -94,3 +94,10 @@ func (r *reserve) ask(ctx context.Context, fs *FS, needed func() bool) error {
 	r.spare = [2]uint64{res.FirstSlice, res.FirstSlice + uint64(r.batch)}
 	return nil
 }
+
+// empty reports whether the next one who takes a number must wait for it.
+func (r *reserve) empty() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.next == r.end && r.spare[0] == r.spare[1]
+}

@@ -90,6 +90,11 @@ func (f *File) put(ctx context.Context, p []byte, off int64) (int64, int, error)
 	return off, len(p), nil
 }
 
+// WriteWaits reports whether a write may have to wait for a store or for metadata, an append aside.
+func (fs *FS) WriteWaits() bool {
+	return fs.blocks.Crowded() || fs.buffered.Load() > fs.opts.BufferedBytes/2 || fs.slices.empty()
+}
+
 // freshSize asks how long the file is if that is not known well enough to append.
 func (fs *FS) freshSize(ctx context.Context, in *inode) error {
 	in.mu.RLock()

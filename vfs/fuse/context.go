@@ -1,6 +1,7 @@
 package fuse
 
 import (
+	"bytes"
 	"context"
 	"os"
 	"strconv"
@@ -26,6 +27,7 @@ type requestContext struct {
 	cancel   <-chan struct{} // closed by go-fuse on an interrupt
 	tid      uint32          // the thread that waits
 	deadline time.Time       // zero is none
+	uncalled bool            // looked at without an interrupt
 
 	mu    sync.Mutex
 	done  chan struct{} // nil until Done is asked for
@@ -154,7 +156,7 @@ func (w *watcher) run() {
 			c.end(context.DeadlineExceeded)
 		}
 		for _, c := range interrupted {
-			if dying(c.tid) {
+			if dying(c.tid) || c.uncalled && killed(c.tid) {
 				c.end(context.Canceled)
 			}
 		}
@@ -176,6 +178,10 @@ func (w *watcher) look(now time.Time) (interrupted, late []*requestContext, none
 	for c := range w.all {
 		if !c.deadline.IsZero() && now.After(c.deadline) {
 			late = append(late, c)
+			continue
+		}
+		if c.uncalled {
+			interrupted = append(interrupted, c)
 			continue
 		}
 		select {
@@ -208,4 +214,29 @@ func dying(tid uint32) bool {
 		}
 	}
 	return false
+}
+
+// The fields of /proc/TID/stat that tell how a thread ends, counted from the one after its name.
+const (
+	statFlags    = 9 - 3
+	statExitCode = 52 - 3
+	// pfExiting is the kernel's PF_EXITING, and deadlySignal the part of an exit code that names the signal.
+	pfExiting    = 0x4
+	deadlySignal = 0x7f
+)
+
+// killed tells whether a thread is past SIGKILL, and the kernel ends what a signal has killed.
+func killed(tid uint32) bool {
+	b, err := os.ReadFile("/proc/" + strconv.FormatUint(uint64(tid), 10) + "/stat")
+	if err != nil {
+		return os.IsNotExist(err) && tid != 0
+	}
+	rest := string(b[bytes.LastIndexByte(b, ')')+1:])
+	fields := strings.Fields(rest)
+	if len(fields) <= statExitCode {
+		return false
+	}
+	flags, _ := strconv.ParseUint(fields[statFlags], 10, 64)
+	code, _ := strconv.ParseUint(fields[statExitCode], 10, 64)
+	return flags&pfExiting != 0 && code&deadlySignal != 0
 }

@@ -1,6 +1,8 @@
 package fuse
 
 import (
+	"bytes"
+	"context"
 	"syscall"
 	"time"
 
@@ -16,16 +18,26 @@ import (
 const openFlags = syscall.O_ACCMODE
 
 // Create makes a file and opens it.
-func (r *raw) Create(_ <-chan struct{}, in *gofuse.CreateIn, name string, out *gofuse.CreateOut) gofuse.Status {
+func (r *raw) Create(cancel <-chan struct{}, in *gofuse.CreateIn, name string, out *gofuse.CreateOut) gofuse.Status {
 	defer r.metrics.observe(opCreate, r.metrics.now())
 	c := meta.Make{Parent: r.ino(in.NodeId), Name: name, Mode: in.Mode&0o7777 | meta.TypeFile, Umask: in.Umask, UID: in.Uid, GID: in.Gid}
-	node, f, err := r.fs.Create(changing(), c, in.Flags&(openFlags|syscall.O_EXCL|syscall.O_TRUNC))
+	flags := in.Flags & (openFlags | syscall.O_EXCL | syscall.O_TRUNC)
+	made, err := run(r.request(cancel, &in.InHeader), func(ctx context.Context) (m created, err error) {
+		m.node, m.file, err = r.fs.Create(ctx, c, flags)
+		return m, err
+	}, func(m created) { m.file.Release() })
 	if err != nil {
 		return r.status("create", err)
 	}
-	r.fillEntry(&out.EntryOut, &node)
-	r.fillOpen(&out.OpenOut, f)
+	r.fillEntry(&out.EntryOut, &made.node)
+	r.fillOpen(&out.OpenOut, made.file)
 	return gofuse.OK
+}
+
+// created is what Create makes.
+type created struct {
+	node meta.Node
+	file *vfs.File
 }
 
 // Open opens a file, and with O_TRUNC cuts it off.
@@ -56,8 +68,12 @@ func (r *raw) Open(cancel <-chan struct{}, in *gofuse.OpenIn, out *gofuse.OpenOu
 		if in.Mode&gofuse.OPEN_KILL_SUIDGID != 0 {
 			c.Set |= meta.ClearSetID
 		}
-		if _, err := r.fs.SetAttr(changing(), c); err != nil {
-			f.Release()
+		err := run0(r.request(cancel, &in.InHeader, f), func(ctx context.Context) error {
+			_, err := r.fs.SetAttr(ctx, c)
+			return err
+		})
+		if err != nil {
+			r.left.release(f)
 			return r.status("open", err)
 		}
 	} else if !r.sizes.agrees(f.Ino(), uint64(f.Size())) {
@@ -90,7 +106,7 @@ func (r *raw) fillOpen(out *gofuse.OpenOut, f *vfs.File) {
 // Write puts data into a file. Data is the kernel's order of bytes at an offset,
 // except that an append goes to the end of the file as vfs knows it, which
 // another client may have moved.
-func (r *raw) Write(_ <-chan struct{}, in *gofuse.WriteIn, data []byte) (uint32, gofuse.Status) {
+func (r *raw) Write(cancel <-chan struct{}, in *gofuse.WriteIn, data []byte) (uint32, gofuse.Status) {
 	defer r.metrics.observe(opWrite, r.metrics.now())
 	f := r.files.get(in.Fh)
 	if f == nil {
@@ -99,21 +115,37 @@ func (r *raw) Write(_ <-chan struct{}, in *gofuse.WriteIn, data []byte) (uint32,
 	if in.WriteFlags&gofuse.WRITE_KILL_SUIDGID != 0 {
 		f.ClearSetID()
 	}
-	var n int
-	var err error
-	if in.Flags&syscall.O_APPEND != 0 && in.WriteFlags&gofuse.WRITE_CACHE == 0 {
-		var off int64
-		off, n, err = f.Append(changing(), data)
-		if err == nil && off != int64(in.Offset) {
-			r.misplaced(in, off)
+	off := int64(in.Offset)
+	appends := in.Flags&syscall.O_APPEND != 0 && in.WriteFlags&gofuse.WRITE_CACHE == 0
+	put := func(ctx context.Context) (w written, err error) {
+		if !appends {
+			w.n, err = f.Write(ctx, data, off)
+			return w, err
 		}
+		w.off, w.n, err = f.Append(ctx, data)
+		return w, err
+	}
+	var w written
+	var err error
+	if appends || r.fs.WriteWaits() {
+		data = bytes.Clone(data)
+		w, err = run(r.request(cancel, &in.InHeader, f), put, nil)
 	} else {
-		n, err = f.Write(changing(), data, int64(in.Offset))
+		w, err = put(context.Background())
 	}
 	if err != nil {
 		return 0, r.status("write", err)
 	}
-	return uint32(n), gofuse.OK
+	if appends && w.off != off {
+		r.misplaced(in, w.off)
+	}
+	return uint32(w.n), gofuse.OK
+}
+
+// written is where bytes were put, and how many.
+type written struct {
+	off int64 // of an append
+	n   int
 }
 
 // misplaced drops the pages in which the kernel keeps appended data at an offset
@@ -130,31 +162,39 @@ func (r *raw) misplaced(in *gofuse.WriteIn, off int64) {
 
 // Flush is close(2) of a descriptor: what was written becomes durable, or the
 // program learns that it did not.
-func (r *raw) Flush(_ <-chan struct{}, in *gofuse.FlushIn) gofuse.Status {
+func (r *raw) Flush(cancel <-chan struct{}, in *gofuse.FlushIn) gofuse.Status {
 	defer r.metrics.observe(opFlush, r.metrics.now())
 	f := r.files.get(in.Fh)
 	if f == nil {
 		return gofuse.EBADF
 	}
-	err := f.Flush(changing())
-	f.ReleaseLocks(changing(), in.LockOwner)
-	return r.status("flush", err)
+	owner := in.LockOwner
+	if !f.FlushWaits(owner) {
+		return r.status("flush", f.Flush(context.Background()))
+	}
+	q := r.request(cancel, &in.InHeader, f)
+	q.closing = true
+	return r.status("flush", run0(q, func(ctx context.Context) error {
+		err := f.Flush(ctx)
+		f.ReleaseLocks(ctx, owner)
+		return err
+	}))
 }
 
 // Fsync makes what was written durable.
-func (r *raw) Fsync(_ <-chan struct{}, in *gofuse.FsyncIn) gofuse.Status {
+func (r *raw) Fsync(cancel <-chan struct{}, in *gofuse.FsyncIn) gofuse.Status {
 	defer r.metrics.observe(opFsync, r.metrics.now())
 	f := r.files.get(in.Fh)
 	if f == nil {
 		return gofuse.EBADF
 	}
-	return r.status("fsync", f.Fsync(changing()))
+	return r.status("fsync", run0(r.request(cancel, &in.InHeader, f), f.Fsync))
 }
 
 // Release ends a handle. The program that closed it does not wait for this.
 func (r *raw) Release(_ <-chan struct{}, in *gofuse.ReleaseIn) {
 	defer r.metrics.observe(opRelease, r.metrics.now())
 	if f := r.files.remove(in.Fh); f != nil {
-		f.Release()
+		r.left.release(f)
 	}
 }

@@ -1,6 +1,7 @@
 package fuse
 
 import (
+	"context"
 	"syscall"
 
 	gofuse "github.com/hanwen/go-fuse/v2/fuse"
@@ -41,16 +42,16 @@ func (r *raw) GetAttr(cancel <-chan struct{}, in *gofuse.GetAttrIn, out *gofuse.
 }
 
 // SetAttr changes attributes: chmod, chown, utimensat, truncate.
-func (r *raw) SetAttr(_ <-chan struct{}, in *gofuse.SetAttrIn, out *gofuse.AttrOut) gofuse.Status {
+func (r *raw) SetAttr(cancel <-chan struct{}, in *gofuse.SetAttrIn, out *gofuse.AttrOut) gofuse.Status {
 	defer r.metrics.observe(opSetAttr, r.metrics.now())
 	c := setAttrOf(r.ino(in.NodeId), &in.SetAttrInCommon)
-	var node meta.Node
-	var err error
-	if c.Set == 0 {
-		node, err = r.touch(c.Ino, in.InHeader.Uid)
-	} else {
-		node, err = r.fs.SetAttr(changing(), c)
-	}
+	uid := in.InHeader.Uid
+	node, err := run(r.request(cancel, &in.InHeader), func(ctx context.Context) (meta.Node, error) {
+		if c.Set == 0 {
+			return r.touch(ctx, c.Ino, uid)
+		}
+		return r.fs.SetAttr(ctx, c)
+	}, nil)
 	if err != nil {
 		return r.inodeStatus("setattr", err)
 	}
@@ -61,8 +62,8 @@ func (r *raw) SetAttr(_ <-chan struct{}, in *gofuse.SetAttrIn, out *gofuse.AttrO
 // touch does what comes with chown(-1, -1): a new ctime, and setuid and setgid are
 // cleared. The kernel asks for the same before a write to a file with such bits, by
 // whomever; Write clears them then, so only who may change the mode has it changed here.
-func (r *raw) touch(ino meta.Ino, uid uint32) (meta.Node, error) {
-	n, err := r.fs.GetAttr(changing(), ino)
+func (r *raw) touch(ctx context.Context, ino meta.Ino, uid uint32) (meta.Node, error) {
+	n, err := r.fs.GetAttr(ctx, ino)
 	if err != nil {
 		return n, err
 	}
@@ -72,14 +73,14 @@ func (r *raw) touch(ino meta.Ino, uid uint32) (meta.Node, error) {
 	if cleared && uid != 0 && uid != n.Attr.UID {
 		return n, nil
 	}
-	return r.fs.SetAttr(changing(), meta.SetAttr{Ino: ino, Set: meta.ClearSetID})
+	return r.fs.SetAttr(ctx, meta.SetAttr{Ino: ino, Set: meta.ClearSetID})
 }
 
 // make answers mknod, mkdir and symlink.
-func (r *raw) make(o op, c meta.Make, h *gofuse.InHeader, out *gofuse.EntryOut) gofuse.Status {
+func (r *raw) make(o op, c meta.Make, cancel <-chan struct{}, h *gofuse.InHeader, out *gofuse.EntryOut) gofuse.Status {
 	defer r.metrics.observe(o, r.metrics.now())
 	c.Parent, c.UID, c.GID = r.ino(h.NodeId), h.Uid, h.Gid
-	node, err := r.fs.Make(changing(), c)
+	node, err := run(r.request(cancel, h), func(ctx context.Context) (meta.Node, error) { return r.fs.Make(ctx, c) }, nil)
 	if err != nil {
 		return r.status(o.String(), err)
 	}
@@ -88,18 +89,18 @@ func (r *raw) make(o op, c meta.Make, h *gofuse.InHeader, out *gofuse.EntryOut) 
 }
 
 // Mknod makes a file, fifo, socket or device.
-func (r *raw) Mknod(_ <-chan struct{}, in *gofuse.MknodIn, name string, out *gofuse.EntryOut) gofuse.Status {
-	return r.make(opMknod, meta.Make{Name: name, Mode: in.Mode, Umask: in.Umask, Rdev: in.Rdev}, &in.InHeader, out)
+func (r *raw) Mknod(cancel <-chan struct{}, in *gofuse.MknodIn, name string, out *gofuse.EntryOut) gofuse.Status {
+	return r.make(opMknod, meta.Make{Name: name, Mode: in.Mode, Umask: in.Umask, Rdev: in.Rdev}, cancel, &in.InHeader, out)
 }
 
 // Mkdir makes a directory.
-func (r *raw) Mkdir(_ <-chan struct{}, in *gofuse.MkdirIn, name string, out *gofuse.EntryOut) gofuse.Status {
-	return r.make(opMkdir, meta.Make{Name: name, Mode: in.Mode&0o7777 | meta.TypeDir, Umask: in.Umask}, &in.InHeader, out)
+func (r *raw) Mkdir(cancel <-chan struct{}, in *gofuse.MkdirIn, name string, out *gofuse.EntryOut) gofuse.Status {
+	return r.make(opMkdir, meta.Make{Name: name, Mode: in.Mode&0o7777 | meta.TypeDir, Umask: in.Umask}, cancel, &in.InHeader, out)
 }
 
 // Symlink makes a symbolic link.
-func (r *raw) Symlink(_ <-chan struct{}, h *gofuse.InHeader, target, name string, out *gofuse.EntryOut) gofuse.Status {
-	return r.make(opSymlink, meta.Make{Name: name, Mode: 0o777 | meta.TypeSymlink, Target: target}, h, out)
+func (r *raw) Symlink(cancel <-chan struct{}, h *gofuse.InHeader, target, name string, out *gofuse.EntryOut) gofuse.Status {
+	return r.make(opSymlink, meta.Make{Name: name, Mode: 0o777 | meta.TypeSymlink, Target: target}, cancel, h, out)
 }
 
 // Readlink gives a symbolic link's target. It never changes, so the kernel asks
@@ -116,9 +117,10 @@ func (r *raw) Readlink(cancel <-chan struct{}, h *gofuse.InHeader) ([]byte, gofu
 }
 
 // Link gives a file another name.
-func (r *raw) Link(_ <-chan struct{}, in *gofuse.LinkIn, name string, out *gofuse.EntryOut) gofuse.Status {
+func (r *raw) Link(cancel <-chan struct{}, in *gofuse.LinkIn, name string, out *gofuse.EntryOut) gofuse.Status {
 	defer r.metrics.observe(opLink, r.metrics.now())
-	node, err := r.fs.Link(changing(), meta.Link{Ino: r.ino(in.Oldnodeid), Parent: r.ino(in.NodeId), Name: name})
+	c := meta.Link{Ino: r.ino(in.Oldnodeid), Parent: r.ino(in.NodeId), Name: name}
+	node, err := run(r.request(cancel, &in.InHeader), func(ctx context.Context) (meta.Node, error) { return r.fs.Link(ctx, c) }, nil)
 	if err != nil {
 		return r.status("link", err)
 	}
@@ -127,30 +129,33 @@ func (r *raw) Link(_ <-chan struct{}, in *gofuse.LinkIn, name string, out *gofus
 }
 
 // Unlink removes the name of a file.
-func (r *raw) Unlink(_ <-chan struct{}, h *gofuse.InHeader, name string) gofuse.Status {
+func (r *raw) Unlink(cancel <-chan struct{}, h *gofuse.InHeader, name string) gofuse.Status {
 	defer r.metrics.observe(opUnlink, r.metrics.now())
-	return r.status("unlink", r.fs.Unlink(changing(), meta.Unlink{Parent: r.ino(h.NodeId), Name: name}))
+	c := meta.Unlink{Parent: r.ino(h.NodeId), Name: name}
+	return r.status("unlink", run0(r.request(cancel, h), func(ctx context.Context) error { return r.fs.Unlink(ctx, c) }))
 }
 
 // Rmdir removes an empty directory.
-func (r *raw) Rmdir(_ <-chan struct{}, h *gofuse.InHeader, name string) gofuse.Status {
+func (r *raw) Rmdir(cancel <-chan struct{}, h *gofuse.InHeader, name string) gofuse.Status {
 	defer r.metrics.observe(opRmdir, r.metrics.now())
-	return r.status("rmdir", r.fs.Rmdir(changing(), meta.Rmdir{Parent: r.ino(h.NodeId), Name: name}))
+	c := meta.Rmdir{Parent: r.ino(h.NodeId), Name: name}
+	return r.status("rmdir", run0(r.request(cancel, h), func(ctx context.Context) error { return r.fs.Rmdir(ctx, c) }))
 }
 
 // Rename moves a name. The flags of renameat2(2) have the numbers of meta's;
 // RENAME_WHITEOUT is refused.
-func (r *raw) Rename(_ <-chan struct{}, in *gofuse.RenameIn, oldName, newName string) gofuse.Status {
+func (r *raw) Rename(cancel <-chan struct{}, in *gofuse.RenameIn, oldName, newName string) gofuse.Status {
 	defer r.metrics.observe(opRename, r.metrics.now())
 	flags := meta.RenameFlags(in.Flags)
 	if flags&^(meta.RenameNoReplace|meta.RenameExchange) != 0 {
 		return gofuse.EINVAL
 	}
-	return r.status("rename", r.fs.Rename(changing(), meta.Rename{
+	c := meta.Rename{
 		OldParent: r.ino(in.NodeId), OldName: oldName,
 		NewParent: r.ino(in.Newdir), NewName: newName,
 		Flags: flags,
-	}))
+	}
+	return r.status("rename", run0(r.request(cancel, &in.InHeader), func(ctx context.Context) error { return r.fs.Rename(ctx, c) }))
 }
 
 // fsBlock is the unit in which sizes of the volume are told.

@@ -1,6 +1,8 @@
 package fuse
 
 import (
+	"context"
+
 	gofuse "github.com/hanwen/go-fuse/v2/fuse"
 	"golang.org/x/sys/unix"
 
@@ -15,7 +17,7 @@ const maxCopyBytes = 1<<32 - 4096
 
 // Fallocate makes a file longer or takes bytes away. What it has no room for, vfs says
 // when it is written.
-func (r *raw) Fallocate(_ <-chan struct{}, in *gofuse.FallocateIn) gofuse.Status {
+func (r *raw) Fallocate(cancel <-chan struct{}, in *gofuse.FallocateIn) gofuse.Status {
 	defer r.metrics.observe(opFallocate, r.metrics.now())
 	f := r.files.get(in.Fh)
 	if f == nil {
@@ -23,18 +25,20 @@ func (r *raw) Fallocate(_ <-chan struct{}, in *gofuse.FallocateIn) gofuse.Status
 	}
 	clearSetIDOf(f, in.Uid)
 	off, n := int64(in.Offset), int64(in.Length)
+	var change func(ctx context.Context, off, n int64) error
 	switch in.Mode {
 	case 0:
-		return r.status("fallocate", f.Allocate(changing(), off, n))
+		change = f.Allocate
 	case unix.FALLOC_FL_KEEP_SIZE: // nothing is set aside
 		return gofuse.OK
 	case unix.FALLOC_FL_ZERO_RANGE:
-		return r.status("fallocate", f.ZeroRange(changing(), off, n))
+		change = f.ZeroRange
 	case unix.FALLOC_FL_PUNCH_HOLE | unix.FALLOC_FL_KEEP_SIZE, unix.FALLOC_FL_ZERO_RANGE | unix.FALLOC_FL_KEEP_SIZE:
-		return r.status("fallocate", f.Punch(changing(), off, n))
+		change = f.Punch
 	default:
 		return gofuse.Status(unix.EOPNOTSUPP)
 	}
+	return r.status("fallocate", run0(r.request(cancel, &in.InHeader, f), func(ctx context.Context) error { return change(ctx, off, n) }))
 }
 
 // clearSetIDOf makes what root did not write clear setuid and setgid: the kernel says so
@@ -68,13 +72,16 @@ func (r *raw) Lseek(cancel <-chan struct{}, in *gofuse.LseekIn, out *gofuse.Lsee
 }
 
 // CopyFileRange makes a range of one file share the bytes of another.
-func (r *raw) CopyFileRange(_ <-chan struct{}, in *gofuse.CopyFileRangeIn) (uint32, gofuse.Status) {
+func (r *raw) CopyFileRange(cancel <-chan struct{}, in *gofuse.CopyFileRangeIn) (uint32, gofuse.Status) {
 	defer r.metrics.observe(opCopy, r.metrics.now())
 	src, dst := r.files.get(in.FhIn), r.files.get(in.FhOut)
 	if src == nil || dst == nil {
 		return 0, gofuse.EBADF
 	}
 	clearSetIDOf(dst, in.Uid)
-	n, err := src.CopyRange(changing(), int64(in.OffIn), dst, int64(in.OffOut), int64(min(in.Len, maxCopyBytes)))
+	from, to, length := int64(in.OffIn), int64(in.OffOut), int64(min(in.Len, maxCopyBytes))
+	n, err := run(r.request(cancel, &in.InHeader, src, dst), func(ctx context.Context) (int64, error) {
+		return src.CopyRange(ctx, from, dst, to, length)
+	}, nil)
 	return uint32(n), r.status("copy_file_range", err)
 }

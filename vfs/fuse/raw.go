@@ -7,7 +7,6 @@ import (
 	"os"
 	"strconv"
 	"syscall"
-	"time"
 
 	gofuse "github.com/hanwen/go-fuse/v2/fuse"
 
@@ -33,6 +32,7 @@ type raw struct {
 	sizes   sizes
 	retries retries
 	settled settled
+	left    left
 }
 
 func newRaw(opts Options) (*raw, error) {
@@ -77,21 +77,6 @@ func (r *raw) node(ino meta.Ino) uint64 {
 	}
 	return uint64(ino)
 }
-
-// asking makes the context of a question for metadata. Call its finish.
-func (r *raw) asking(cancel <-chan struct{}, h *gofuse.InHeader) *requestContext {
-	return &requestContext{watcher: &r.watcher, cancel: cancel, tid: h.Pid, deadline: time.Now().Add(r.opts.MetaTimeout)}
-}
-
-// reading makes the context of a read of data, which the layers below bound.
-// Call its finish.
-func (r *raw) reading(cancel <-chan struct{}, h *gofuse.InHeader) *requestContext {
-	return &requestContext{watcher: &r.watcher, cancel: cancel, tid: h.Pid}
-}
-
-// changing is the context of a request that changes something: it runs to its
-// end under the deadlines of vfs.
-func changing() context.Context { return context.Background() }
 
 // status gives what the program sees, and logs what it cannot make sense of.
 func (r *raw) status(op string, err error) gofuse.Status {

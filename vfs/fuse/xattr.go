@@ -1,6 +1,7 @@
 package fuse
 
 import (
+	"context"
 	"errors"
 	"strings"
 
@@ -74,7 +75,7 @@ func fit(dest, value []byte) (uint32, gofuse.Status) {
 }
 
 // SetXAttr sets an extended attribute.
-func (r *raw) SetXAttr(_ <-chan struct{}, in *gofuse.SetXAttrIn, name string, value []byte) gofuse.Status {
+func (r *raw) SetXAttr(cancel <-chan struct{}, in *gofuse.SetXAttrIn, name string, value []byte) gofuse.Status {
 	defer r.metrics.observe(opSetXattr, r.metrics.now())
 	if !r.storable(name) {
 		return gofuse.Status(unix.EOPNOTSUPP)
@@ -90,16 +91,17 @@ func (r *raw) SetXAttr(_ <-chan struct{}, in *gofuse.SetXAttrIn, name string, va
 		return gofuse.EINVAL
 	}
 	c.ClearSetGID = isACL(name) && in.SetXAttrFlags&gofuse.SETXATTR_ACL_KILL_SGID != 0
-	return r.inodeStatus("setxattr", r.fs.SetXattr(changing(), c))
+	return r.inodeStatus("setxattr", run0(r.request(cancel, &in.InHeader), func(ctx context.Context) error { return r.fs.SetXattr(ctx, c) }))
 }
 
 // RemoveXAttr removes an extended attribute.
-func (r *raw) RemoveXAttr(_ <-chan struct{}, h *gofuse.InHeader, name string) gofuse.Status {
+func (r *raw) RemoveXAttr(cancel <-chan struct{}, h *gofuse.InHeader, name string) gofuse.Status {
 	defer r.metrics.observe(opRemoveXattr, r.metrics.now())
 	if !r.storable(name) {
 		return gofuse.Status(unix.EOPNOTSUPP)
 	}
-	err := r.fs.RemoveXattr(changing(), meta.RemoveXattr{Ino: r.ino(h.NodeId), Name: name})
+	c := meta.RemoveXattr{Ino: r.ino(h.NodeId), Name: name}
+	err := run0(r.request(cancel, h), func(ctx context.Context) error { return r.fs.RemoveXattr(ctx, c) })
 	if isACL(name) && errors.Is(err, unix.ENODATA) {
 		return gofuse.OK // as on Linux's own file systems
 	}
