@@ -503,7 +503,8 @@ func TestReadsDuringANewCopy(t *testing.T) {
 	}
 }
 
-func TestMaxLag(t *testing.T) {
+// Promise 7: with a limit to the lag, what was acknowledged that long ago is seen.
+func TestPromise07MaxLag(t *testing.T) {
 	s := stillMirror(t, mirror.EngineOptions{MaxLag: 50 * time.Millisecond})
 	other := session(t, mustClient(t, s.world))
 	change(t, other, file(meta.RootIno, "f"))

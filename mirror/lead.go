@@ -44,13 +44,14 @@ var errDeposed = errors.New("the lease of this mirror's runner is lost")
 // that stops when it ends by its own clock, at the latest when another one can have it.
 type lease struct {
 	claims meta.Claims
+	name   string // of the claim
 	ttl    time.Duration
 	owner  string
 	asked  time.Time // when it was prolonged last
 }
 
-func newLease(claims meta.Claims, ttl time.Duration) *lease {
-	return &lease{claims: claims, ttl: ttl, owner: rand.Text()}
+func newLease(claims meta.Claims, name string, ttl time.Duration) *lease {
+	return &lease{claims: claims, name: name, ttl: ttl, owner: rand.Text()}
 }
 
 // take asks for the lease, and reports whether it is this runner's.
@@ -58,7 +59,7 @@ func (l *lease) take(ctx context.Context, within time.Duration) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
 	asked := time.Now()
-	has, err := l.claims.Claim(ctx, runnerLease, l.owner, l.ttl)
+	has, err := l.claims.Claim(ctx, l.name, l.owner, l.ttl)
 	if has && err == nil {
 		l.asked = asked
 	}
@@ -82,7 +83,7 @@ func (l *lease) keep(ctx context.Context) {
 func (l *lease) release(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), min(l.ttl, callTimeout))
 	defer cancel()
-	return l.claims.Unclaim(ctx, runnerLease, l.owner)
+	return l.claims.Unclaim(ctx, l.name, l.owner)
 }
 
 // lead does the work of a mirror while this runner has the lease, and waits for that otherwise.
@@ -90,7 +91,7 @@ func (r *runner) lead(ctx context.Context) error {
 	if r.cfg.Claims == nil {
 		return r.work(ctx)
 	}
-	l := newLease(r.cfg.Claims, r.cfg.LeaseTTL)
+	l := newLease(r.cfg.Claims, runnerLease, r.cfg.LeaseTTL)
 	waiting := false
 	for {
 		has, err := l.take(ctx, l.ttl)

@@ -54,6 +54,9 @@ func (w *whereabouts) refused(is bool, now time.Time) bool {
 	return now.Sub(w.fenced) < fencedPatience
 }
 
+// AtSource reports whether this site is the source, as far as the engine has heard.
+func (e *Engine) AtSource() bool { return e.isHere() }
+
 // isHere reports whether this site is the source itself: then it is read like one.
 func (e *Engine) isHere() bool { return e.place.get().Here }
 

@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"sync"
 	"time"
+
+	"mirrorfs/meta"
 )
 
 // ScheduleOptions say how often a mirror is verified, and on what that stands. Dial, Site and Every are
@@ -16,10 +19,19 @@ type ScheduleOptions struct {
 	Dial   func(ctx context.Context) (Upstream, error)
 	Site   Site
 	Verify VerifyOptions
+	// Claims, if not nil, see to it that of several runners one verifies.
+	Claims meta.Claims
 	// Retry is how long after a failure it is tried again; default 1 minute.
 	Retry  time.Duration
 	Logger *slog.Logger
 }
+
+// verifyLease is the name of the claim of the runner that verifies, and verifyLeaseTTL after which silence
+// another one does.
+const (
+	verifyLease    = "verify"
+	verifyLeaseTTL = 30 * time.Second
+)
 
 // schedule is a KeepVerified under way.
 type schedule struct{ opts ScheduleOptions }
@@ -57,6 +69,31 @@ func (s *schedule) turn(ctx context.Context) (time.Duration, error) {
 	if due := last.Finished.Add(s.opts.Every).Sub(s.opts.Verify.Now()); due > 0 {
 		return due, nil
 	}
+	if s.opts.Claims == nil {
+		return s.verify(ctx)
+	}
+	l := newLease(s.opts.Claims, verifyLease, verifyLeaseTTL)
+	has, err := l.take(ctx, callTimeout)
+	if !has || err != nil {
+		return s.opts.Retry, err
+	}
+	if last, err = LastVerified(ctx, s.opts.Site); err != nil || last.Finished.Add(s.opts.Every).After(s.opts.Verify.Now()) {
+		return 0, errors.Join(err, l.release(ctx)) // another runner was faster
+	}
+	verifying, stop := context.WithCancel(ctx)
+	var keeping sync.WaitGroup
+	keeping.Go(func() {
+		l.keep(verifying)
+		stop() // if it is lost
+	})
+	wait, err := s.verify(verifying)
+	stop()
+	keeping.Wait()
+	return wait, errors.Join(err, l.release(ctx))
+}
+
+// verify verifies now.
+func (s *schedule) verify(ctx context.Context) (time.Duration, error) {
 	src, err := s.opts.Dial(ctx)
 	if err != nil {
 		return s.opts.Retry, err

@@ -180,9 +180,10 @@ func (fs *FS) compaction(ctx context.Context, p place, least int) (meta.Compact,
 	if err != nil {
 		return none, err
 	}
-	w := fs.blocks.NewWriter(id, fs.opts.Home, fs.nextSlice)
+	home := fs.home()
+	w := fs.blocks.NewWriter(id, home, fs.nextSlice)
 	defer w.Abort() // does nothing after Close
-	list, err := fs.rewrite(ctx, w, m, runs)
+	list, err := fs.rewrite(ctx, w, home, m, runs)
 	if err != nil {
 		return none, err
 	}
@@ -226,7 +227,7 @@ func runsOf(m *extentMap) []chunk.Extent {
 }
 
 // rewrite writes ranges of a chunk into a slice and gives the extents that they are there.
-func (fs *FS) rewrite(ctx context.Context, w *chunk.Writer, m *extentMap, runs []chunk.Extent) ([]meta.Extent, error) {
+func (fs *FS) rewrite(ctx context.Context, w *chunk.Writer, home uint8, m *extentMap, runs []chunk.Extent) ([]meta.Extent, error) {
 	var list []meta.Extent
 	for _, run := range runs {
 		off := w.Len()
@@ -237,7 +238,7 @@ func (fs *FS) rewrite(ctx context.Context, w *chunk.Writer, m *extentMap, runs [
 			}
 			pos += n
 		}
-		list = append(list, meta.Extent{Pos: run.Pos, Len: run.Len, Home: fs.opts.Home, Off: off})
+		list = append(list, meta.Extent{Pos: run.Pos, Len: run.Len, Home: home, Off: off})
 	}
 	if err := w.Close(ctx); err != nil {
 		return nil, refuse("compact", 0, "", err)

@@ -86,6 +86,14 @@ func (fs *FS) Root() meta.Ino { return fs.opts.Root }
 // Engine is what the FS was made with.
 func (fs *FS) Engine() meta.Engine { return fs.engine }
 
+// home is the site whose bucket a new slice goes to.
+func (fs *FS) home() uint8 {
+	if fs.opts.HomeNow != nil {
+		return fs.opts.HomeNow()
+	}
+	return fs.opts.Home
+}
+
 // now is the time in nanoseconds since the Unix epoch.
 func (fs *FS) now() int64 { return fs.opts.Now().UnixNano() }
 

@@ -19,6 +19,9 @@ type Options struct {
 	Blocks *chunk.Blocks
 	// Home is the site whose bucket new slices go to; 0 means site 1.
 	Home uint8
+	// HomeNow, if not nil, gives Home anew for each slice: a failover may change it. It is called
+	// concurrently, and does not block.
+	HomeNow func() uint8
 	// Root is the directory that the FS shows as its root; 0 is the volume's.
 	Root meta.Ino
 	// ReadOnly refuses every change with EROFS, and works without a session.

@@ -51,10 +51,11 @@ func newPending(now int64) *pending {
 
 // slice is a slice that is written.
 type slice struct {
-	fs  *FS
-	id  uint64
-	w   *chunk.Writer
-	end uint64 // place in the file after the last write; guarded by inode.write
+	fs   *FS
+	id   uint64
+	home uint8
+	w    *chunk.Writer
+	end  uint64 // place in the file after the last write; guarded by inode.write
 	// weight is what it adds to FS.buffered, until it is done.
 	weight atomic.Int64
 
@@ -181,7 +182,7 @@ func (p *pending) check(ctx context.Context, fs *FS) error {
 		if fs.now()-s.doneAt < int64(surelyThere) {
 			continue
 		}
-		if err := fs.blocks.Check(ctx, fs.opts.Home, s.w.Slice(), s.w.Len()); err != nil {
+		if err := fs.blocks.Check(ctx, s.home, s.w.Slice(), s.w.Len()); err != nil {
 			return err
 		}
 	}

@@ -122,7 +122,8 @@ func (f *File) putPart(ctx context.Context, p []byte, off uint64, base int64) (i
 		if err != nil {
 			return 0, err
 		}
-		s = &slice{fs: fs, id: id, w: fs.blocks.NewWriter(id, fs.opts.Home, fs.nextSlice), done: make(chan struct{})}
+		home := fs.home()
+		s = &slice{fs: fs, id: id, home: home, w: fs.blocks.NewWriter(id, home, fs.nextSlice), done: make(chan struct{})}
 	}
 	n := min(len(p), int(chunk.Bytes-off%chunk.Bytes), int(chunk.Bytes-s.w.Len()))
 	at, err := s.w.Write(ctx, p[:n])
@@ -139,7 +140,7 @@ func (f *File) putPart(ctx context.Context, p []byte, off uint64, base int64) (i
 		act.slices[s.id] = s
 		act.streams = append(act.streams, s)
 	}
-	act.put(s, off, n, at, fs.opts.Home)
+	act.put(s, off, n, at, s.home)
 	act.changed = fs.now()
 	act.mtime = act.changed
 	act.clearSetID = act.clearSetID || f.clearSetID.Load()

@@ -175,7 +175,8 @@ func (cl *client) newFS(ctx context.Context, o vfs.Options) (err error) {
 		return fmt.Errorf("name of this machine: %w", err)
 	}
 	s.PID, s.Site, s.Version, s.Started = os.Getpid(), v.Site.Name, version().Version, time.Now()
-	o.Engine, o.Blocks, o.Buckets, o.Home, o.ReadOnly = v.Engine, cl.blocks, v.Store, v.Home, cl.opts.readOnly
+	o.Engine, o.Blocks, o.Buckets, o.ReadOnly = v.Engine, cl.blocks, v.Store, cl.opts.readOnly
+	o.Home, o.HomeNow = v.Home, v.homeNow
 	o.CompactOnRead = !v.Mirror // there only what is written there: the data is far away
 	o.PurgeInterval, o.MetaTimeout = cl.opts.upkeep, cl.opts.metaTimeout()
 	o.Logger, o.Metrics = cl.c.log, cl.reg

@@ -16,16 +16,17 @@ const feedTimeout = 30 * time.Second
 
 // feedOptions name the mirror that another one is to follow.
 type feedOptions struct {
-	address string // feedNone is the source
+	address string // noAddress is the source
 	timeout time.Duration
 }
 
-const feedNone = "none"
+// noAddress takes an address away, in mirror set.
+const noAddress = "none"
 
 // openFeeder opens the metadata of a mirror that is to feed another one. It is reached with
 // the password of the source, which it may become. An empty address opens nothing.
 func (c *cli) openFeeder(ctx context.Context, addr string, to *mirror.Site) (closer func() error, err error) {
-	if addr == "" || addr == feedNone {
+	if addr == "" || addr == noAddress {
 		return func() error { return nil }, nil
 	}
 	e, err := redis.Open(ctx, addr, redis.Options{Password: c.getenv(envSourcePassword), ChangeTimeout: sourceTimeout, Logger: c.log})

@@ -90,9 +90,6 @@ type relayResult struct {
 	Listen string `json:"listen"`
 }
 
-// relayNone is no relay, in mirror set.
-const relayNone = "none"
-
 // relayAddress is a parsed address of a relay.
 type relayAddress struct {
 	host string
@@ -132,10 +129,13 @@ func parseRelay(s string) (relayAddress, error) {
 
 // checkRelay says what is wrong with a relay on the way to a source.
 func checkRelay(address, source string) error {
-	if address == "" || address == relayNone {
+	if address == "" || address == noAddress {
 		return nil
 	}
 	a, err := parseRelay(address)
+	if err == nil {
+		err = redis.CheckSingle(source)
+	}
 	if err == nil && a.tls == nil && strings.HasPrefix(source, "rediss:") {
 		err = fmt.Errorf("relay %s: the source is reached with TLS, so its relay must be too: tls://host:port", address)
 	}

@@ -103,7 +103,7 @@ func (c *cli) mirrorRun(ctx context.Context, addr string, opts mirrorRunOptions)
 	if opts.verify > 0 {
 		keeping.Go(func() {
 			err := mirror.KeepVerified(beside, mirror.ScheduleOptions{
-				Every: opts.verify, Dial: dial, Site: site, Verify: mirror.VerifyOptions{Rate: scheduledRate}, Logger: c.log,
+				Every: opts.verify, Dial: dial, Site: site, Verify: mirror.VerifyOptions{Rate: scheduledRate}, Claims: site, Logger: c.log,
 			})
 			if err != nil {
 				c.log.ErrorContext(beside, "the mirror is not verified", slog.Any("error", err))

@@ -79,7 +79,7 @@ func (c *cli) mirrorSetAll(cmd *cobra.Command, addr string, opts mirrorSetOption
 		set.Bandwidth = &bandwidth
 	}
 	if given("relay") {
-		if opts.relay == relayNone {
+		if opts.relay == noAddress {
 			opts.relay = ""
 		}
 		set.Relay = &opts.relay

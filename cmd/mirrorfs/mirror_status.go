@@ -48,6 +48,9 @@ func (c *cli) mirrorStatus(ctx context.Context, addr string, watch bool) (err er
 	}}
 	for {
 		st, err := mirror.GetStatus(ctx, site, opts)
+		if watch && ctx.Err() != nil {
+			return nil // interrupted meanwhile
+		}
 		if err != nil {
 			return explainMeta(err, addr, envMetaPassword)
 		}

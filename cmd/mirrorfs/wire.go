@@ -193,6 +193,14 @@ func (c *cli) openVolume(ctx context.Context, addr string, opts volumeOptions) (
 	return v, err
 }
 
+// homeNow is Home, or, when this site was promoted below a client, the site whose bucket takes new slices since.
+func (v *volume) homeNow() uint8 {
+	if e, ok := v.Engine.(*mirror.Engine); ok && e.AtSource() {
+		return mirror.Home(&v.Settings, v.Site.ID)
+	}
+	return v.Home
+}
+
 // firstSite is the number of the site where a volume is formatted.
 const firstSite = 1
 

@@ -9,6 +9,20 @@ import (
 	"mirrorfs/meta/redis/local"
 )
 
+// errNotSingle: nobody can pass on what is said to several servers.
+var errNotSingle = errors.New("a cluster, or a server behind Sentinels, is not at one address: give that of a single server")
+
+// CheckSingle fails when an address is not that of a single server, which DialerTo wants.
+func CheckSingle(address string) error {
+	a, err := ParseAddress(address)
+	if err == nil && a.several() {
+		err = errNotSingle
+	}
+	return err
+}
+
+func (a *Address) several() bool { return a.Cluster || a.Master != "" || len(a.Hosts) > 1 }
+
 // DialerTo gives what makes bare connections to the server at an address, for who passes on what
 // others say to it: nothing is sent on them but TLS, if the address asks for it. It is for a
 // single server: one behind Sentinels, or a cluster, is not at one place.
@@ -22,8 +36,8 @@ func DialerTo(ctx context.Context, address string) (func(context.Context) (net.C
 	opts.setDefaults()
 	var config *tls.Config
 	switch {
-	case a.Cluster || a.Master != "" || len(a.Hosts) > 1:
-		return nil, errors.New("a cluster, or a server behind Sentinels, is not at one address: give that of a single server")
+	case a.several():
+		return nil, errNotSingle
 	case a.Scheme == "unix":
 		network, at = "unix", a.Path
 	case a.Scheme == "local":
