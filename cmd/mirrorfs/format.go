@@ -17,6 +17,7 @@ import (
 	"mirrorfs/meta"
 	"mirrorfs/meta/redis"
 	"mirrorfs/object"
+	"mirrorfs/object/bucket"
 	"mirrorfs/vfs/reclaim"
 )
 
@@ -182,27 +183,13 @@ func explainFormat(err error, addr, name string) error {
 func probeBucket(ctx context.Context, s object.Store) error {
 	if creator, ok := object.As[object.Creator](s); ok {
 		if err := creator.Create(ctx); err != nil {
-			return hintf(fmt.Errorf("make bucket %s: %w", s, err), "%s", bucketHint(err))
+			return hintf(fmt.Errorf("make bucket %s: %w", s, err), "%s", bucket.Advice(err))
 		}
 	}
 	if err := object.Probe(ctx, s); err != nil {
-		return hintf(err, "%s", bucketHint(err))
+		return hintf(err, "%s", bucket.Advice(err))
 	}
 	return nil
-}
-
-// bucketHint says what to do about a bucket that does not work.
-func bucketHint(err error) string {
-	switch {
-	case errors.Is(err, object.ErrDenied):
-		return "check the credentials (AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE) and the rights to read, write and delete there; of file:///dir the directory's permissions"
-	case errors.Is(err, object.ErrNoBucket):
-		return "make the bucket, or correct its name, region and endpoint"
-	case errors.Is(err, object.ErrInvalid):
-		return "use another server for the bucket; docs/stores.md says what it must be able to do"
-	default:
-		return "check the address, the endpoint and the network; of file:///dir that there is such a disk and room on it"
-	}
 }
 
 // claimKey names the object that says which volume a bucket belongs to.

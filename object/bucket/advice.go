@@ -11,8 +11,8 @@ import (
 	"mirrorfs/object"
 )
 
-// advice says what to do about an error of a store.
-func advice(err error) string {
+// Advice says what to do about an error of a store, in words for whoever chose the bucket.
+func Advice(err error) string {
 	var (
 		dns     *net.DNSError
 		cert    *tls.CertificateVerificationError
@@ -22,9 +22,9 @@ func advice(err error) string {
 	)
 	switch {
 	case errors.Is(err, object.ErrNoBucket):
-		return "make the bucket (mirrorfs format does, if it may), or correct its name, region and endpoint"
+		return "make the bucket, or correct its name, region and endpoint"
 	case errors.Is(err, object.ErrDenied):
-		return "check the credentials, the clock of this machine, and that they may read, write, list and delete there: docs/stores.md has a policy to paste"
+		return "check the credentials, the clock of this machine, and that they may read, write, list and delete there: docs/stores.md says where they come from and has a policy to paste; of file:///dir the directory's permissions"
 	case errors.Is(err, object.ErrThrottled):
 		return "ask the provider for a higher rate of requests, or try again when others use less of it"
 	case errors.Is(err, object.ErrNoSpace):

@@ -122,7 +122,7 @@ func warn(advice, format string, args ...any) Finding {
 }
 
 func failed(err error) Finding {
-	return Finding{Outcome: Failed, Detail: err.Error(), Advice: advice(err)}
+	return Finding{Outcome: Failed, Detail: err.Error(), Advice: Advice(err)}
 }
 
 // wrong is a store that does not keep its promises.
